@@ -1,0 +1,27 @@
+"""The one family of errors whose message is meant for the user."""
+
+from __future__ import annotations
+
+
+class EspcnError(Exception):
+    """Something that the user can act on; the message is one sentence that names the value and the remedy."""
+
+
+class RequestError(EspcnError, ValueError):
+    """The call itself is wrong: an unknown model, a scale that no model has, a plane that is not there."""
+
+
+class VolumeError(EspcnError, ValueError):
+    """An image that cannot be read, upscaled or written."""
+
+
+class WeightsError(EspcnError, ValueError):
+    """A weight file or its card that cannot be trusted or used."""
+
+
+class DataError(EspcnError, ValueError):
+    """A data set that is missing, broken or not what it should be."""
+
+
+class CancelledError(EspcnError):
+    """The user stopped the run before it was done."""
