@@ -100,7 +100,7 @@ class Grid:
 
     @property
     def world_axes(self) -> Triple:
-        """For each axis of the array the world axis (0 right, 1 anterior, 2 superior) that it runs closest to.
+        """For each axis of the array the world axis (0 right, 1 anterior, 2 superior) nearest to it.
 
         Each world axis is used once: the pairing with the largest sum of absolute direction cosines.
         """
@@ -173,9 +173,7 @@ class Grid:
 
     def matches(self, other: Grid, tolerance: float = 1e-3) -> bool:
         """Whether both have the same shape and their corners lie within ``tolerance`` mm."""
-        return self.shape == other.shape and bool(
-            np.abs(self.corners() - other.corners()).max() <= tolerance
-        )
+        return self.shape == other.shape and bool(np.abs(self.corners() - other.corners()).max() <= tolerance)
 
     def to_itk(self) -> dict[str, Any]:
         """``origin``, ``spacing`` and ``direction`` as SimpleITK wants them (LPS, direction row by row)."""

@@ -1,0 +1,115 @@
+"""How a coarse image comes from a fine one.
+
+All kinds are edge-aligned: coarse voxel j stands for the fine voxels jr .. jr + r - 1, so its centre lies in
+the middle of theirs (`espcn_core.grid.Grid.coarser`). A ramp stays the same ramp in the world, the mean
+stays, and flipping before or after makes no difference. Each kind is separable: one axis after the other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from espcn_core.errors import RequestError
+
+FWHM_TO_SIGMA = 1 / (2 * math.sqrt(2 * math.log(2)))
+
+
+def degrade(image: Tensor, factor: Sequence[int], kind: str) -> Tensor:
+    """Make the last ``len(factor)`` axes coarser.
+
+    Parameters
+    ----------
+    image : Tensor, shape (..., n_1, ..., n_d)
+        Floating point; each n a whole multiple of its factor.
+    factor : sequence of d int
+        Fine voxels per coarse voxel along each of the last d axes; 1 leaves an axis alone.
+    kind : {"area", "bicubic", "gaussian", "kspace"}
+        - ``area``: the mean of the r fine voxels.
+        - ``bicubic``: antialiased cubic convolution (a = -0.5, stretched by r), as in MATLAB and Pillow.
+        - ``gaussian``: a Gaussian profile whose full width at half maximum is one coarse voxel.
+        - ``kspace``: the central n / r of the spectrum; the result keeps its sign (no magnitude is taken).
+
+    Returns
+    -------
+    Tensor, shape (..., n_1 / r_1, ..., n_d / r_d)
+
+    Raises
+    ------
+    RequestError
+        If the kind is unknown, or a size is no multiple of its factor.
+    """
+    if kind not in KINDS:
+        raise RequestError(f"no degradation is called {kind!r}: there are {', '.join(KINDS)}")
+    for axis, r in enumerate(factor, start=image.ndim - len(factor)):
+        if image.shape[axis] % r:
+            raise RequestError(
+                f"{image.shape[axis]} voxels are not a whole multiple of {r}: crop the image first"
+            )
+        if r > 1:
+            image = KINDS[kind](image.movedim(axis, -1), r).movedim(-1, axis)
+    return image
+
+
+def gaussian_profile(image: Tensor, axis: int, factor: int, *, fwhm: float, spacing: float = 1.0) -> Tensor:
+    """Sample slices of a Gaussian profile along one axis, ``factor`` fine voxels apart.
+
+    Parameters
+    ----------
+    fwhm : float
+        Full width at half maximum of the profile, in the unit of ``spacing``: the slice thickness.
+    spacing : float
+        Fine voxels' spacing along the axis: 1 (default) for a ``fwhm`` in voxels, or in mm.
+    """
+    sigma = fwhm / spacing * FWHM_TO_SIGMA
+    return _gaussian(image.movedim(axis, -1), factor, sigma).movedim(-1, axis)
+
+
+def _area(image: Tensor, r: int) -> Tensor:
+    return image.reshape(*image.shape[:-1], -1, r).mean(-1)
+
+
+def _bicubic(image: Tensor, r: int) -> Tensor:
+    rows = image.reshape(1, 1, -1, image.shape[-1])
+    size = (rows.shape[-2], rows.shape[-1] // r)
+    rows = functional.interpolate(rows, size, mode="bicubic", antialias=True, align_corners=False)
+    return rows.reshape(*image.shape[:-1], size[-1])
+
+
+def _gaussian(image: Tensor, r: int, sigma: float) -> Tensor:
+    """Weights over the fine voxels around each coarse centre; beyond the edge the last voxel is repeated."""
+    reach = math.ceil(4 * sigma)
+    position = torch.arange(-reach, reach + r, dtype=image.dtype, device=image.device) - (r - 1) / 2
+    weights = torch.exp(-0.5 * (position / sigma) ** 2)
+    rows = image.reshape(-1, 1, image.shape[-1])
+    rows = functional.pad(rows, (reach, reach), mode="replicate")
+    coarse = functional.conv1d(rows, (weights / weights.sum()).reshape(1, 1, -1), stride=r)
+    return coarse.reshape(*image.shape[:-1], -1)
+
+
+def _kspace(image: Tensor, r: int) -> Tensor:
+    """Keep the central n / r of the spectrum, after the phase ramp that aligns the edges of the two grids.
+
+    Fine sample j lies at j + 1/2, coarse sample m at r (m + 1/2): the shift of (r - 1) / 2 fine voxels is
+    ``exp(i pi k (r - 1) / n)`` at signed frequency k. An even coarse size keeps half of both Nyquist terms,
+    so that the result is real.
+    """
+    n = image.shape[-1]
+    coarse = n // r
+    spectrum = torch.fft.rfft(image)[..., : coarse // 2 + 1]
+    k = torch.arange(spectrum.shape[-1], device=image.device, dtype=image.dtype)
+    spectrum = spectrum * torch.exp(1j * torch.pi * k * (r - 1) / n)
+    aligned: Tensor = torch.fft.irfft(spectrum, coarse)
+    return aligned / r
+
+
+KINDS: dict[str, Callable[[Tensor, int], Tensor]] = {
+    "area": _area,
+    "bicubic": _bicubic,
+    "gaussian": lambda image, r: _gaussian(image, r, r * FWHM_TO_SIGMA),
+    "kspace": _kspace,
+}

@@ -1,0 +1,197 @@
+"""Trained weights: a safetensors file with a JSON card beside it, read only if the two belong together."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+from torch import nn
+
+from espcn_core.errors import RequestError, WeightsError
+from espcn_core.models import build, did_you_mean
+
+SHIPPED = Path(__file__).parent / "weights"
+"""The folder of the weights that come with the package."""
+
+DEFAULT_FAMILY = "espcn-r"
+"""The network whose shipped weights are taken where nobody names a model."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a reader must know of trained weights before using or quoting them.
+
+    Attributes
+    ----------
+    name : str
+        What the weights are called on the command line.
+    architecture : str
+        Key of `espcn_core.models.ARCHITECTURES`.
+    factor : (r_row, r_col)
+        Fine pixels per coarse pixel along each axis of a slice.
+    degradation : str
+        How the coarse images of the training came from the fine ones (`espcn_core.degradation`).
+    arguments : dict
+        What the architecture's class takes beyond the factor.
+    training : dict
+        Data set, its licence, number of patients and slices, held-out fold, spacing (mm), contrast, command.
+    metrics : dict
+        What was measured, on what, and the command that gives it again.
+    not_for : str
+        What the weights must not be used for.
+    sha256 : str
+        Of the safetensors file, in hexadecimal.
+    """
+
+    name: str
+    architecture: str
+    factor: tuple[int, int]
+    degradation: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    not_for: str = "Diagnosis, or any decision about a patient."
+    sha256: str = ""
+
+    def to_json(self) -> str:
+        """The text of the card's file."""
+        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+
+def shipped_cards() -> dict[str, Card]:
+    """The cards of the weights that come with the package, by name."""
+    return {path.stem: read_card(path) for path in sorted(SHIPPED.glob("*.json"))}
+
+
+def default_model(factor: tuple[int, int]) -> str:
+    """Name of the shipped weights that are taken for a factor where nobody names a model.
+
+    Raises
+    ------
+    RequestError
+        If no shipped weights have that factor.
+    """
+    cards = shipped_cards()
+    for name, card in cards.items():
+        if card.factor == factor and card.architecture == DEFAULT_FAMILY:
+            return name
+    known = sorted({card.factor for card in cards.values()})
+    scales = ", ".join(str(r) if r == c else f"{r}x{c}" for r, c in known)
+    asked = str(factor[0]) if factor[0] == factor[1] else f"{factor[0]}x{factor[1]}"
+    raise RequestError(
+        f"no model has scale {asked}: there are models for scale {scales}, or name a weight file of yours"
+    )
+
+
+def find_weights(model: str | Path) -> Path:
+    """Path of the safetensors file of a shipped model's name, or of a file.
+
+    Raises
+    ------
+    RequestError
+        If no shipped model has that name and no file is there.
+    """
+    shipped = SHIPPED / f"{model}.safetensors"
+    if shipped.parent == SHIPPED and shipped.is_file():
+        return shipped
+    path = Path(model)
+    if path.suffix == ".safetensors":
+        if path.is_file():
+            return path
+        raise RequestError(f"there is no weight file {path}")
+    names = [path.stem for path in SHIPPED.glob("*.safetensors")]
+    raise RequestError(f"no model is called {str(model)!r}{did_you_mean(str(model), names)}")
+
+
+def read_card(path: Path) -> Card:
+    """The card in a JSON file.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, is not JSON, or lacks or adds a field.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WeightsError(
+            f"{path.name} is missing: weights are only used with the card they came with"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise WeightsError(f"{path.name} is not a readable card: {error}") from error
+    fields = {f.name: f for f in dataclasses.fields(Card)}
+    if not isinstance(content, dict) or set(content) != set(fields):
+        odd = set(content) ^ set(fields) if isinstance(content, dict) else set(fields)
+        raise WeightsError(f"{path.name} is not a card of this version: check {', '.join(sorted(odd))}")
+    factor = content["factor"]
+    if not (
+        isinstance(factor, list) and len(factor) == 2 and all(type(r) is int and 1 <= r <= 16 for r in factor)
+    ):
+        raise WeightsError(f"{path.name} gives the factor {factor!r}, not two whole numbers from 1 to 16")
+    texts = ("name", "architecture", "degradation", "not_for", "sha256")
+    objects = ("arguments", "training", "metrics")
+    for names, kind in ((texts, str), (objects, dict)):
+        for name in names:
+            if not isinstance(content[name], kind):
+                raise WeightsError(
+                    f"{path.name} gives {name} as {type(content[name]).__name__}, not {kind.__name__}"
+                )
+    return Card(**{**content, "factor": (factor[0], factor[1])})
+
+
+def load_model(model: str | Path) -> tuple[nn.Module, Card]:
+    """A trained network in evaluation mode, and its card.
+
+    Parameters
+    ----------
+    model : str or Path
+        Name of shipped weights, or a safetensors file with its card beside it (same name, ``.json``).
+
+    Raises
+    ------
+    RequestError
+        If there is no such model.
+    WeightsError
+        If the card is missing or broken, the hash differs, or the tensors are not those of the architecture.
+    """
+    path = find_weights(model)
+    card = read_card(path.with_suffix(".json"))
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != card.sha256:
+        raise WeightsError(
+            f"{path.name} is not the file that its card describes (sha256 differs): get both again"
+        )
+    try:
+        network = build(card.architecture, card.factor, **card.arguments)
+    except RequestError as error:
+        raise WeightsError(
+            f"{path.name} has a card for a network that this version does not know: {error}"
+        ) from error
+    try:
+        network.load_state_dict(safetensors.torch.load(content))
+    except (safetensors.SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(
+            f"{path.name} does not hold the weights of {card.architecture}: {reason}"
+        ) from error
+    return network.eval(), card
+
+
+def save_model(network: nn.Module, card: Card, folder: Path) -> Path:
+    """Write ``<name>.safetensors`` and its card into a folder; returns the path of the weights.
+
+    The hash in the card is filled in here.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    content = safetensors.torch.save(tensors)
+    path = folder / f"{card.name}.safetensors"
+    path.write_bytes(content)
+    complete = dataclasses.replace(card, sha256=hashlib.sha256(content).hexdigest())
+    path.with_suffix(".json").write_text(complete.to_json(), encoding="utf-8")
+    return path

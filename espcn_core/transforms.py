@@ -1,0 +1,209 @@
+"""MONAI dictionary transforms: from the number of a slice to aligned pairs of coarse and fine patches.
+
+A slice is an image of shape (1, H, W). Where MONAI tracks metadata it is a `monai.data.MetaTensor` whose
+affine goes from (row, column, slice) to millimetres; every transform here, and MONAI's own crops, flips and
+quarter turns, keep each pixel where it is in the world.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.data.meta_obj import get_track_meta
+from monai.transforms import MapTransform, Randomizable, SpatialCrop
+from torch import Tensor
+
+from espcn_core.degradation import degrade
+from espcn_core.grid import Grid
+from espcn_core.intensity import IntensityMap
+
+if TYPE_CHECKING:
+    from espcn_core.figshare import FigshareSource
+
+__all__ = ["Degraded", "FitIntensityd", "LoadSliced", "RandAlignedPatchesd"]
+
+Item = dict[Hashable, Any]
+
+FIELD_OF_VIEW = 512 * 0.49
+"""Side of a figshare slice in mm: 512 pixels of 0.49 mm."""
+
+THICKNESS = 6.0
+"""Of a figshare slice in mm."""
+
+
+class LoadSliced(MapTransform):  # type: ignore[misc]
+    """Replace the number of a figshare slice by its image, float32, shape (1, H, W), in the stored units.
+
+    Parameters
+    ----------
+    keys : str or sequence of str
+        Where the numbers are.
+    source : FigshareSource
+        What `espcn_core.figshare.open_source` gives.
+
+    Notes
+    -----
+    Metadata: ``affine`` (spacing 0.49 mm at 512 x 512; the data set does not say where a slice lies in the
+    scanner, so its first pixel is at the origin), ``index``, ``patient`` and ``label``.
+    """
+
+    def __init__(self, keys: KeysCollection, source: FigshareSource) -> None:
+        super().__init__(keys)
+        self.source = source
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Item:
+        item = dict(data)
+        for key in self.key_iterator(item):
+            read = self.source.read(int(item[key]))
+            rows, columns = read.image.shape
+            affine = np.diag([FIELD_OF_VIEW / rows, FIELD_OF_VIEW / columns, THICKNESS, 1.0])
+            meta = {"index": read.index, "patient": read.patient, "label": read.label}
+            item[key] = _tracked(torch.from_numpy(read.image.astype(np.float32))[None], affine, meta)
+        return item
+
+
+class Degraded(MapTransform):  # type: ignore[misc]
+    """Make images coarser, in place or under another name.
+
+    Parameters
+    ----------
+    keys : str or sequence of str
+        Fine images, (C, H, W).
+    factor : (r_row, r_col)
+        Fine pixels per coarse pixel.
+    kind : str
+        A degradation of `espcn_core.degradation`.
+    into : str, optional
+        Key of the coarse image; by default it takes the place of the fine one.
+
+    Notes
+    -----
+    Rows and columns at the far edges that do not fill a coarse pixel are cut off, from the fine image too, so
+    that both images cover the same field of view.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, factor: tuple[int, int], kind: str, into: str | None = None
+    ) -> None:
+        super().__init__(keys)
+        self.factor = factor
+        self.kind = kind
+        self.into = into
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Item:
+        item = dict(data)
+        for key in self.key_iterator(item):
+            size = [n - n % r for n, r in zip(item[key].shape[-2:], self.factor, strict=True)]
+            fine = SpatialCrop(roi_start=(0, 0), roi_end=size)(item[key])
+            plain = fine.as_tensor() if isinstance(fine, MetaTensor) else fine
+            coarse = degrade(plain, self.factor, self.kind)
+            if isinstance(fine, MetaTensor):
+                grid = Grid((*size, 1), fine.affine.numpy()).coarser((*self.factor, 1))
+                coarse = _tracked(coarse, grid.affine, _described(fine))
+            if self.into is not None:
+                item[key] = fine
+            item[key if self.into is None else self.into] = coarse
+        return item
+
+
+class FitIntensityd(MapTransform):  # type: ignore[misc]
+    """Map images to the networks' range by the one map that is fitted to the coarse image, as for upscaling.
+
+    Parameters
+    ----------
+    keys : str or sequence of str
+        Images that are mapped, all in the same units.
+    fit_to : str
+        Key of the image that the map is fitted to (`espcn_core.intensity.IntensityMap.fit`).
+
+    Notes
+    -----
+    Metadata: ``low`` and ``high``, the values that became 0 and 1.
+    """
+
+    def __init__(self, keys: KeysCollection, fit_to: str) -> None:
+        super().__init__(keys)
+        self.fit_to = fit_to
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Item:
+        item = dict(data)
+        intensity = IntensityMap.fit(np.asarray(item[self.fit_to]))
+        for key in self.key_iterator(item):
+            image = item[key]
+            mapped = torch.from_numpy(intensity.forward(np.asarray(image)))
+            if isinstance(image, MetaTensor):
+                meta = {**_described(image), "low": intensity.low, "high": intensity.high}
+                mapped = _tracked(mapped, image.affine.numpy(), meta)
+            item[key] = mapped
+        return item
+
+
+class RandAlignedPatchesd(Randomizable, MapTransform):  # type: ignore[misc]
+    """Cut pairs of patches that show the same field of view from a coarse and a fine image.
+
+    Parameters
+    ----------
+    coarse, fine : str
+        Keys of the images, (C, H, W) and (C, H r_row, W r_col).
+    factor : (r_row, r_col)
+        Fine pixels per coarse pixel.
+    size : int
+        Rows and columns of a coarse patch.
+    count : int
+        Pairs that are cut; the result is a list of as many dictionaries.
+
+    Raises
+    ------
+    ValueError
+        If the coarse image is smaller than the patch.
+    """
+
+    def __init__(self, coarse: str, fine: str, factor: tuple[int, int], size: int, count: int = 1) -> None:
+        super().__init__((coarse, fine))
+        self.coarse = coarse
+        self.fine = fine
+        self.factor = factor
+        self.size = size
+        self.count = count
+        self._starts: list[tuple[int, int]] = []
+
+    def randomize(self, data: Sequence[int]) -> None:
+        """Draw the first row and column of every coarse patch in an image of ``data`` rows and columns."""
+        rows, columns = data
+        if min(rows, columns) < self.size:
+            raise ValueError(f"a patch of {self.size} pixels does not fit into {rows} x {columns}")
+        first_rows = self.R.randint(0, rows - self.size + 1, self.count)
+        first_columns = self.R.randint(0, columns - self.size + 1, self.count)
+        self._starts = [(int(i), int(j)) for i, j in zip(first_rows, first_columns, strict=True)]
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> list[Item]:
+        self.randomize(data[self.coarse].shape[-2:])
+        pairs = []
+        for number, start in enumerate(self._starts):
+            pair = dict(data)
+            for key, (r_row, r_col) in ((self.coarse, (1, 1)), (self.fine, self.factor)):
+                top, left = start[0] * r_row, start[1] * r_col
+                box = (slice(top, top + self.size * r_row), slice(left, left + self.size * r_col))
+                pair[key] = SpatialCrop(roi_slices=box)(data[key])
+                if isinstance(pair[key], MetaTensor):
+                    pair[key].meta["patch_index"] = number
+            pairs.append(pair)
+        return pairs
+
+
+def _tracked(image: Tensor, affine: Any, meta: dict[str, Any]) -> Tensor:
+    """The image with metadata, or alone where MONAI is told not to track it."""
+    if not get_track_meta():
+        return image
+    return MetaTensor(image, affine=torch.as_tensor(np.array(affine), dtype=torch.float64), meta=dict(meta))
+
+
+def _described(image: MetaTensor) -> dict[str, Any]:
+    """Metadata without what belongs to one grid."""
+    grid_bound = {"affine", "original_affine", "spatial_shape", "space"}
+    return {name: value for name, value in image.meta.items() if name not in grid_bound}

@@ -1,0 +1,103 @@
+"""Properties that every network must have."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional
+
+from espcn_core.errors import RequestError
+from espcn_core.models import (
+    ARCHITECTURES,
+    build,
+    multiplies_per_pixel,
+    parameter_count,
+    receptive_radius,
+)
+
+FACTORS = [(2, 2), (3, 3), (4, 4), (1, 4), (4, 1), (2, 3)]
+names = pytest.mark.parametrize("name", sorted(ARCHITECTURES))
+factors = pytest.mark.parametrize("factor", FACTORS)
+
+
+@names
+@factors
+def test_each_axis_has_its_own_factor(name, factor):
+    image = torch.rand(2, 1, 9, 13)
+    assert build(name, factor)(image).shape == (2, 1, 9 * factor[0], 13 * factor[1])
+
+
+@names
+@factors
+def test_sub_pixels_start_equal(name, factor):
+    torch.manual_seed(1)
+    network = build(name, factor)
+    copies = factor[0] * factor[1]
+    for parameter in network.sub_pixels.parameters():
+        first = parameter[:1].expand_as(parameter)
+        assert parameter.shape[0] == copies
+        assert torch.equal(parameter, first)
+
+
+@names
+def test_two_channels_are_kept_apart(name):
+    assert build(name, (2, 3), channels=2)(torch.rand(1, 2, 8, 8)).shape == (1, 2, 16, 24)
+
+
+@names
+def test_the_receptive_field_ends_where_it_says(name):
+    torch.manual_seed(2)
+    network = build(name, (2, 2))
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    radius = receptive_radius(network)
+    image = torch.rand(1, 1, 41, 41)
+    poked = image.clone()
+    poked[0, 0, 20, 20] += 1
+    changed = (network(poked) != network(image))[0, 0].nonzero() // 2
+    assert int(changed.min()) >= 20 - radius
+    assert int(changed.max()) <= 20 + radius
+
+
+def test_the_reference_network_is_the_one_of_the_study():
+    for scale, count in [(2, 58_212), (3, 59_657), (4, 61_680)]:
+        network = build("espcn", (scale, scale))
+        assert parameter_count(network) == count
+        assert multiplies_per_pixel(network) == count - 64 - 64 - 32 - scale**2
+    output = build("espcn", (2, 2))(50 * torch.randn(1, 1, 8, 8)).detach()
+    assert 0 <= float(output.min()) <= float(output.max()) <= 1
+
+
+def test_the_network_of_the_paper_has_its_size():
+    for scale, weights in [(2, 21_184), (3, 22_624), (4, 24_640)]:
+        assert multiplies_per_pixel(build("espcn-2016", (scale, scale))) == weights
+
+
+def test_espcn_r_costs_what_the_reference_does():
+    for scale in (2, 3, 4):
+        ours, reference = (build(name, (scale, scale)) for name in ("espcn-r", "espcn"))
+        assert parameter_count(ours) < parameter_count(reference)
+        assert multiplies_per_pixel(ours) < multiplies_per_pixel(reference)
+
+
+@factors
+def test_espcn_r_without_a_residual_is_bicubic(factor):
+    image = 100 * torch.randn(1, 1, 17, 20)
+    size = (17 * factor[0], 20 * factor[1])
+    bicubic = functional.interpolate(image, size, mode="bicubic", align_corners=False)
+    assert torch.equal(build("espcn-r", factor)(image), bicubic)
+
+
+def test_espcn_r_takes_its_width_and_depth():
+    network = build("espcn-r", (2, 2), width=8, depth=2)
+    assert multiplies_per_pixel(network) == 9 * (8 + 2 * 64 + 32)
+    assert receptive_radius(network) == 4
+
+
+def test_unknown_names_are_refused_with_the_nearest_known_ones():
+    with pytest.raises(RequestError, match="did you mean espcn-r"):
+        build("espcnr", (2, 2))
+    with pytest.raises(RequestError, match="there are espcn, espcn-2016, espcn-r"):
+        build("unet", (2, 2))
+    with pytest.raises(RequestError, match="cannot be built with"):
+        build("espcn", (2, 2), width=3)

@@ -1,0 +1,102 @@
+"""The map to the networks' range is robust, linear and undone without a trace."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from espcn_core.intensity import IntensityMap, cast, count_nonfinite
+
+rng = np.random.default_rng(5)
+HEAD = rng.gamma(2, 200, (30, 31, 8)).astype(np.int16)
+TYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"]
+
+
+def test_the_range_of_an_ordinary_volume_is_exact():
+    image = rng.uniform(-40, 900, (20, 20, 20))
+    fitted = IntensityMap.fit(image)
+    assert (fitted.low, fitted.high) == (image.min(), image.max())
+
+
+def test_a_hot_voxel_does_not_squeeze_the_rest():
+    hot = HEAD.astype(np.float32)
+    calm = IntensityMap.fit(hot)
+    hot[3, 4, 5] = 1000 * hot.max()
+    fitted = IntensityMap.fit(hot)
+    assert fitted.high < 2 * calm.high
+    back = fitted.inverse(fitted.forward(hot), hot.dtype)
+    np.testing.assert_allclose(back, hot, rtol=1e-5, atol=1e-3)  # and it comes back hot
+
+
+@given(st.floats(0.01, 100), st.floats(-1e4, 1e4))
+def test_scale_and_offset_make_no_difference(gain, offset):
+    first = IntensityMap.fit(HEAD).forward(HEAD)
+    moved = HEAD * gain + offset
+    np.testing.assert_allclose(IntensityMap.fit(moved).forward(moved), first, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_every_type_comes_back(dtype):
+    info = np.iinfo(dtype) if np.dtype(dtype).kind in "iu" else None
+    top = min(info.max, 2**45) if info else 3e4
+    bottom = max(info.min, -(2**45)) if info else -3e4
+    array = np.linspace(bottom, top, 4096).astype(dtype).reshape(16, 16, 16)
+    fitted = IntensityMap.fit(array)
+    back = fitted.inverse(fitted.forward(array), dtype)
+    assert back.dtype == dtype
+    step = (float(top) - float(bottom)) * 2**-23 + (0.5 if info else 0)
+    np.testing.assert_allclose(back.astype(np.float64), array.astype(np.float64), atol=step)
+
+
+@pytest.mark.parametrize("value", [0, 7, -1024])
+def test_constant_volumes_stay_constant(value):
+    array = np.full((5, 6, 7), value, dtype=np.int16)
+    fitted = IntensityMap.fit(array)
+    np.testing.assert_array_equal(fitted.forward(array), 0)
+    np.testing.assert_array_equal(fitted.inverse(fitted.forward(array), np.int16), array)
+
+
+def test_a_volume_that_is_almost_all_air_keeps_its_range():
+    array = np.zeros((40, 40, 40))
+    array[20, 20, 20] = 5
+    assert IntensityMap.fit(array) == IntensityMap(0, 5)
+
+
+def test_values_that_are_not_finite_do_not_count():
+    array = HEAD.astype(np.float32)
+    calm = IntensityMap.fit(array)
+    array[0, 0, :3] = [np.nan, np.inf, -np.inf]
+    assert count_nonfinite(array) == 3
+    assert count_nonfinite(HEAD) == 0
+    fitted = IntensityMap.fit(array)
+    assert fitted.low == pytest.approx(calm.low, abs=5)
+    assert fitted.high == pytest.approx(calm.high, rel=0.01)
+    assert IntensityMap.fit(np.full((3, 3, 3), np.nan)) == IntensityMap(0, 1)
+
+
+def test_a_large_volume_has_the_map_of_all_its_voxels():
+    array = rng.normal(1000, 100, (160, 160, 160)).astype(np.float32)
+    fitted = IntensityMap.fit(array)
+    floor, ceiling = np.percentile(array, [0.1, 99.9])
+    reach = (ceiling - floor) / 2
+    assert fitted.low == pytest.approx(max(array.min(), floor - reach), rel=0.01)
+    assert fitted.high == pytest.approx(min(array.max(), ceiling + reach), rel=0.01)
+
+
+@pytest.mark.parametrize("dtype", TYPES[:8])
+def test_integers_are_clipped_and_never_wrapped(dtype):
+    info = np.iinfo(dtype)
+    for kind in (np.float32, np.float64):
+        low, high, half = cast(np.array([-1e30, 1e30, 2.5], dtype=kind), dtype)
+        assert low == info.min
+        assert 0 <= info.max - int(high) <= info.max * 2.0**-22
+        assert half == 2
+    assert cast(np.array([-5, 300], dtype=np.int64), np.uint8).tolist() == [0, 255]
+    assert cast(np.array([2**63], dtype=np.uint64), np.int8).tolist() == [127]
+
+
+def test_nan_has_no_integer():
+    with pytest.raises(ValueError, match="NaN"):
+        cast(np.array([np.nan]), np.int16)
