@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -18,7 +20,6 @@ import torch
 from matplotlib.figure import Figure
 from torch.nn import functional
 
-from espcn_core.cli import main as espcn_core
 from espcn_core.degradation import degrade
 from espcn_core.evaluation.metrics import psnr, ssim
 from espcn_core.grid import Grid
@@ -48,9 +49,7 @@ def main() -> None:
 
     command = ["upscale", coarse_path, "--output", ours_path, "--scale", SCALE, "--existing", "overwrite"]
     print("espcn-core", *command)
-    code = espcn_core([str(word) for word in command])
-    if code:
-        raise SystemExit(code)
+    subprocess.run([sys.executable, "-m", "espcn_core", *map(str, command)], check=True)
     ours = torch.from_numpy(nib.load(ours_path).get_fdata(dtype=np.float32)).movedim(-1, 0)[:, None]
     bicubic = functional.interpolate(coarse, tuple(truth.shape[2:]), mode="bicubic", align_corners=False)
 

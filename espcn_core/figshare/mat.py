@@ -1,0 +1,133 @@
+"""Read the MATLAB v7.3 files of the data set: ``N.mat`` with one slice, ``cvind.mat`` with the folds.
+
+A v7.3 file is an HDF5 file after a header of 512 bytes. MATLAB writes arrays column by column, so that
+HDF5 shows them transposed; everything here is turned back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from espcn_core.errors import DataError
+from espcn_core.figshare.slices import LABELS, FigshareSlice
+
+# Sizes that no file of this data set comes near: a header that claims more is broken, and nothing is
+# allocated on its word.
+_MAX_SIDE = 4096
+_MAX_VALUES = 100_000
+
+DAMAGED = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, MemoryError)
+"""What h5py raises on files with damage in different places."""
+
+
+def read_slice(content: Path | BinaryIO, name: str, index: int) -> FigshareSlice:
+    """The slice in one ``N.mat``.
+
+    Parameters
+    ----------
+    content : Path or binary file
+        Where the file is, or its bytes.
+    name : str
+        What messages call it.
+    index : int
+        Its number in the data set.
+
+    Raises
+    ------
+    DataError
+        If the file is not complete, or not a slice.
+    """
+    with _opened(content, name) as file:
+        image = _matrix(file, "image")
+        mask = _matrix(file, "tumorMask")
+        if image.dtype != np.int16 and not _fits_int16(image):
+            raise DataError(f"{name}: the image is {image.dtype}, not 16-bit whole numbers: fetch it again")
+        if mask.shape != image.shape:
+            raise DataError(f"{name}: the mask is {mask.shape}, the image {image.shape}: fetch it again")
+        label = float(_vector(file, "label")[0])
+        if label not in LABELS:
+            raise DataError(f"{name}: the label is {label:g}, not 1, 2 or 3: fetch it again")
+        points = _vector(file, "tumorBorder").astype(np.float64)
+        if points.size % 2:
+            raise DataError(f"{name}: the border has {points.size} numbers, not pairs: fetch it again")
+        return FigshareSlice(
+            index=index,
+            image=np.ascontiguousarray(image, dtype=np.int16),
+            label=int(label),
+            patient=_patient(file),
+            border=points.reshape(-1, 2),
+            mask=np.ascontiguousarray(mask != 0),
+        )
+
+
+def read_patient(content: Path | BinaryIO, name: str) -> str:
+    """The patient id in one ``N.mat``, without reading its image."""
+    with _opened(content, name) as file:
+        return _patient(file)
+
+
+def read_folds(content: Path | BinaryIO, name: str) -> dict[int, int]:
+    """Fold (1 to 5) by number of slice from ``cvind.mat``; a slice with 0 there has no fold and is left out.
+
+    The n-th number belongs to ``n.mat``: so read, no patient of the public data set is in two folds.
+    """
+    with _opened(content, name) as file:
+        folds = _values(file["cvind"], _MAX_VALUES).ravel()
+        if not np.isin(folds, range(6)).all():
+            raise DataError(f"{name}: folds are whole numbers from 1 to 5, these are not: fetch it again")
+    return {index: int(fold) for index, fold in enumerate(folds, start=1) if fold}
+
+
+@contextmanager
+def _opened(content: Path | BinaryIO, name: str) -> Iterator[Any]:
+    """The open HDF5 file; whatever HDF5 raises on a damaged file becomes one sentence with its name."""
+    try:
+        with h5py.File(content, "r") as file:
+            yield file
+    except DataError:
+        raise
+    except FileNotFoundError as error:
+        raise DataError(f"{name} is not there any more: look whether it was moved") from error
+    except DAMAGED as error:
+        reason = " ".join(str(error.args[0] if error.args else error).split())
+        raise DataError(f"{name} cannot be read ({reason}): fetch it again") from error
+
+
+def _values(dataset: Any, limit: int) -> npt.NDArray[Any]:
+    """The whole of an HDF5 data set of at most ``limit`` numbers."""
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "iuf":
+        raise ValueError("a field is not an array of numbers")
+    if not 0 < int(np.prod(dataset.shape, dtype=float)) <= limit:
+        raise ValueError(f"{dataset.name} claims the shape {dataset.shape}")
+    return np.asarray(dataset[()])
+
+
+def _vector(file: Any, field: str) -> npt.NDArray[Any]:
+    return _values(file["cjdata"][field], _MAX_VALUES).ravel()
+
+
+def _matrix(file: Any, field: str) -> npt.NDArray[Any]:
+    matrix = _values(file["cjdata"][field], _MAX_SIDE**2).T
+    if matrix.ndim != 2:
+        raise ValueError(f"{field} has {matrix.ndim} axes, not 2")
+    return matrix
+
+
+def _fits_int16(image: npt.NDArray[Any]) -> bool:
+    limits = np.iinfo(np.int16)
+    return image.dtype.kind in "iu" and bool(image.min() >= limits.min and image.max() <= limits.max)
+
+
+def _patient(file: Any) -> str:
+    """MATLAB keeps text as one 16-bit number for each character."""
+    patient = "".join(chr(int(code)) for code in _vector(file, "PID")).strip("\0 ")
+    if not patient:
+        raise ValueError("the patient id is empty")
+    return patient

@@ -1,0 +1,206 @@
+"""The data set as one HDF5 file, for fast random reading of whole slices.
+
+Layout: at the root the tables ``index``, ``label``, ``fold`` (0 for none), ``patient``, ``size`` and ``row``,
+one entry a slice, and ``border`` with ``border_end``: slice i has the points from the end of the one before.
+For each size of slice there is a group, such as ``512x512``, with ``image`` (n, H, W) and ``mask``
+(n, H * W / 8: eight voxels a byte, as by `numpy.packbits`); ``row`` is a slice's place in it.
+
+A chunk is one slice. Images are not compressed: one of 512 x 512 is then read in 0.03 ms from the page cache,
+against 0.9 ms with LZF or gzip, which would save 0.35 of its 0.52 MB. Masks are: 1 kB and 0.05 ms each.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from espcn_core.errors import DataError, RequestError
+from espcn_core.figshare.mat import DAMAGED
+from espcn_core.figshare.slices import FigshareSlice
+from espcn_core.files import part_path, publish
+
+if TYPE_CHECKING:
+    from espcn_core.figshare.source import FigshareSource
+
+_FORMAT = "espcn-core figshare 1"
+_NO_FOLD = 0
+
+
+def pack(source: FigshareSource, path: Path, progress: Callable[[int, int], None] | None = None) -> None:
+    """Write every slice of a source, with folds, patients, borders and masks, into one HDF5 file.
+
+    Parameters
+    ----------
+    source : FigshareSource
+        From `open_source`.
+    path : Path
+        The file to write. It appears under this name only when it is complete.
+    progress : callable, optional
+        Called with the number of slices written and of all slices.
+
+    Raises
+    ------
+    RequestError
+        If the file is there already.
+    DataError
+        If a slice is broken, or the file cannot be written.
+    """
+    path = Path(path)
+    if path.exists():
+        raise RequestError(f"{path} is there already: delete it or give another name")
+    part = part_path(path)
+    try:
+        with h5py.File(part, "w", libver="v110") as file:
+            _write(file, source, progress)
+        publish(path)
+    except (OSError, RuntimeError) as error:
+        raise DataError(
+            f"{path} cannot be written ({error}): look at the folder and its free space"
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write(file: Any, source: FigshareSource, progress: Callable[[int, int], None] | None) -> None:
+    count = len(source.indices)
+    folds = source.folds()
+    rows: dict[str, int] = {}
+    table: list[tuple[int, str, str, int]] = []
+    borders = [np.empty((0, 2))]
+    for done, index in enumerate(source.indices, start=1):
+        piece = source.read(index)
+        height, width = piece.image.shape
+        size = f"{height}x{width}"
+        if size not in rows:
+            rows[size] = 0
+            _create(file.create_group(size), count, height, width)
+        row = rows[size]
+        file[size]["image"][row] = piece.image
+        file[size]["mask"][row] = np.packbits(piece.mask)
+        rows[size] += 1
+        table.append((piece.label, piece.patient, size, row))
+        borders.append(piece.border)
+        if progress is not None:
+            progress(done, count)
+    for size, used in rows.items():
+        file[size]["image"].resize(used, axis=0)
+        file[size]["mask"].resize(used, axis=0)
+
+    file.attrs["format"] = _FORMAT
+    file.attrs["folds"] = folds is not None
+    file["index"] = np.array(source.indices, dtype=np.int32)
+    file["fold"] = np.array([(folds or {}).get(i, _NO_FOLD) for i in source.indices], dtype=np.uint8)
+    file["label"] = np.array([label for label, _, _, _ in table], dtype=np.uint8)
+    file["row"] = np.array([row for _, _, _, row in table], dtype=np.int32)
+    text = h5py.string_dtype()
+    file.create_dataset("patient", data=[patient for _, patient, _, _ in table], dtype=text)
+    file.create_dataset("size", data=[size for _, _, size, _ in table], dtype=text)
+    file["border"] = np.concatenate(borders)
+    file["border_end"] = np.cumsum([len(points) for points in borders[1:]])
+
+
+def _create(group: Any, count: int, height: int, width: int) -> None:
+    """Room for ``count`` slices; chunks that are never written take no space."""
+    bits = (height * width + 7) // 8
+    for name, shape, dtype, more in (
+        ("image", (height, width), np.int16, {}),
+        ("mask", (bits,), np.uint8, {"compression": "gzip", "compression_opts": 1}),
+    ):
+        group.create_dataset(
+            name, (count, *shape), dtype, chunks=(1, *shape), maxshape=(count, *shape), **more
+        )
+
+
+class PackedSource:
+    """The data set in a file that `pack` wrote.
+
+    The file is opened when first read and anew in each process.
+
+    Raises
+    ------
+    DataError
+        If the file is not whole or not such a file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened: tuple[int, Any, dict[str, dict[str, Any]]] | None = None  # with its process
+        try:
+            with h5py.File(path, "r", locking=False) as file:
+                if file.attrs.get("format") != _FORMAT:
+                    raise DataError(
+                        f"{path} is an HDF5 file, but not one that `espcn-core data pack` wrote: "
+                        "give the folder of the .mat files, or pack it first"
+                    )
+                self._has_folds = bool(file.attrs["folds"])
+                index, self._label, self._fold, self._row, self._border, self._border_end = (
+                    np.asarray(file[name][()])
+                    for name in ("index", "label", "fold", "row", "border", "border_end")
+                )
+                self._patient = [str(text) for text in file["patient"].asstr()[()]]
+                self._size = [str(text) for text in file["size"].asstr()[()]]
+        except DataError:
+            raise
+        except DAMAGED as error:
+            raise DataError(f"{path} cannot be read ({error}): pack it again") from error
+        self.indices = tuple(int(i) for i in index)
+        self._place = {i: place for place, i in enumerate(self.indices)}
+
+    def read(self, index: int) -> FigshareSlice:
+        place = self._place.get(index)
+        if place is None:
+            raise DataError(f"slice {index} is not in {self._path}: pack a folder that holds it")
+        size, row = self._size[place], int(self._row[place])
+        try:
+            group = self._sets()[size]
+            image: npt.NDArray[np.int16] = np.asarray(group["image"][row])
+            bits = np.asarray(group["mask"][row])
+        except DAMAGED as error:
+            raise DataError(f"{self._path}: slice {index} cannot be read ({error}): pack it again") from error
+        start = int(self._border_end[place - 1]) if place else 0
+        return FigshareSlice(
+            index=index,
+            image=image,
+            label=int(self._label[place]),
+            patient=self._patient[place],
+            border=self._border[start : int(self._border_end[place])].copy(),
+            mask=np.unpackbits(bits, count=image.size).view(np.bool_).reshape(image.shape),
+        )
+
+    def patients(self) -> dict[int, str]:
+        return dict(zip(self.indices, self._patient, strict=True))
+
+    def folds(self) -> dict[int, int] | None:
+        if not self._has_folds:
+            return None
+        return {i: int(f) for i, f in zip(self.indices, self._fold, strict=True) if f != _NO_FOLD}
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened[1].close()
+        self._opened = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[type[PackedSource], tuple[Path]]:
+        return PackedSource, (self._path,)
+
+    def _sets(self) -> dict[str, dict[str, Any]]:
+        """The open data sets, by size and name."""
+        if self._opened is None or self._opened[0] != os.getpid():
+            self.close()  # what a fork inherited: HDF5 would share the file's handle with the parent
+            # A chunk is read once and whole, so the chunk cache would only add a copy.
+            file = h5py.File(self._path, "r", locking=False, rdcc_nbytes=0)
+            sets = {size: {name: file[size][name] for name in file[size]} for size in set(self._size)}
+            self._opened = os.getpid(), file, sets
+        return self._opened[2]

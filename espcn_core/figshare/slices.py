@@ -1,0 +1,55 @@
+"""One slice of the figshare brain tumor data set, and what is known about all 3,064 of them.
+
+Cheng, Jun (2017): brain tumor dataset. figshare. doi 10.6084/m9.figshare.1512427, CC BY 4.0.
+T1-weighted contrast-enhanced slices of 233 patients, 0.49 x 0.49 mm, 6 mm thick with a gap of 1 mm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+SLICE_COUNT = 3064
+"""Slices in the whole data set; they are numbered from 1."""
+
+LABELS = {1: "meningioma", 2: "glioma", 3: "pituitary tumor"}
+"""The tumor of each value of `FigshareSlice.label`."""
+
+HALF_SIZE = frozenset([*range(955, 958), *range(1070, 1077), *range(1203, 1208)])
+"""The 15 slices, all of one patient, that are 256 x 256; every other one is 512 x 512."""
+
+
+@dataclass(frozen=True, eq=False)
+class FigshareSlice:
+    """One slice, oriented as it is displayed: row 0 is the top, column 0 the left.
+
+    Attributes
+    ----------
+    index : int
+        Number in the data set, 1 to 3064.
+    image : ndarray of int16, shape (H, W)
+        Intensities as stored, without a unit.
+    label : int
+        1 meningioma, 2 glioma, 3 pituitary tumor.
+    patient : str
+        Patient id (PID).
+    border : ndarray of float64, shape (N, 2)
+        Points along the tumor's outline, as drawn by hand: ``border[:, 0]`` is x, the column, and
+        ``border[:, 1]`` is y, the row.
+    mask : ndarray of bool, shape (H, W)
+        Where the tumor is.
+    """
+
+    index: int
+    image: npt.NDArray[np.int16]
+    label: int
+    patient: str
+    border: npt.NDArray[np.float64]
+    mask: npt.NDArray[np.bool_]
+
+
+def expected_size(index: int) -> tuple[int, int]:
+    """Rows and columns of a slice in the public data set."""
+    return (256, 256) if index in HALF_SIZE else (512, 512)

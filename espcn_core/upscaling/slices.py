@@ -1,0 +1,106 @@
+"""Cut a volume into slices, fill what a network cannot read, and put the results back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Array = npt.NDArray[Any]
+
+
+class Slices:
+    """The slices of a volume along one axis, as views: what is written to them is written to the volume.
+
+    Parameters
+    ----------
+    array : ndarray, shape (I, J, K, *rest)
+        Further axes (time, components) count as more slices.
+    slice_axis : int
+        0, 1 or 2. The other two keep their order: the first of them is the row axis of a slice.
+    """
+
+    def __init__(self, array: Array, slice_axis: int) -> None:
+        self._moved = np.moveaxis(array, slice_axis, 2)
+        self._counts = self._moved.shape[2:]
+
+    def __len__(self) -> int:
+        return int(np.prod(self._counts))
+
+    def __getitem__(self, number: int) -> Array:
+        """View of one slice, shape (rows, columns); the slices of the first volume come first."""
+        where: tuple[Any, ...] = np.unravel_index(number, self._counts, order="F")
+        return self._moved[(slice(None), slice(None), *where)]
+
+
+def pad(batch: Tensor, radius: int) -> Tensor:
+    """Repeat the edge pixels ``radius`` times on each side, (B, C, H, W)."""
+    return functional.pad(batch, (radius, radius, radius, radius), mode="replicate")
+
+
+def crop(batch: Tensor, radius: int, factor: tuple[int, int]) -> Tensor:
+    """Cut off what `pad` added, now ``factor`` times as large."""
+    rows, columns = radius * factor[0], radius * factor[1]
+    return batch[..., rows : batch.shape[-2] - rows, columns : batch.shape[-1] - columns]
+
+
+def fill_gaps(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Replace NaN and infinities in a slice by what lies around them, so that they do not spread.
+
+    Ring after ring, a gap takes the mean of the finite ones among its eight neighbours; no more rings than a
+    network can see. What is then left, far from any finite value, becomes 0.
+
+    Parameters
+    ----------
+    image : ndarray, shape (rows, columns)
+
+    Returns
+    -------
+    ndarray, same shape
+        The same array if nothing had to be filled.
+    """
+    known = np.isfinite(image)
+    if known.all():
+        return image
+    value = torch.from_numpy(np.where(known, image, np.float32(0)))[None, None]
+    weight = torch.from_numpy(known.astype(np.float32))[None, None]
+    window = torch.ones(1, 1, 3, 3)
+    for _ in range(_RINGS):
+        total = functional.conv2d(weight, window, padding=1)
+        mean = functional.conv2d(value, window, padding=1) / total.clamp(min=1)
+        fresh = (weight == 0) & (total > 0)
+        if not fresh.any():
+            break
+        value = torch.where(fresh, mean, value)
+        weight = torch.where(fresh, torch.ones_like(weight), weight)
+    return np.asarray(value[0, 0].numpy())
+
+
+def restore_gaps(fine: Array, coarse: Array, factor: tuple[int, ...]) -> None:
+    """Write NaN and infinities of ``coarse`` into all fine voxels that lie in them, in place.
+
+    Parameters
+    ----------
+    fine : ndarray, shape (I r_0, J r_1, K r_2, *rest)
+    coarse : ndarray, shape (I, J, K, *rest)
+    factor : (r_0, r_1, r_2)
+    """
+    for k in np.ndindex(coarse.shape[2:]):
+        values = coarse[(slice(None), slice(None), *k)]
+        gaps = ~np.isfinite(values)
+        if not gaps.any():
+            continue
+        for offset in range(factor[2]):
+            target = fine[(slice(None), slice(None), k[0] * factor[2] + offset, *k[1:])]
+            np.copyto(target, _repeat(values, factor), where=_repeat(gaps, factor), casting="same_kind")
+
+
+_RINGS = 16
+
+
+def _repeat(image: Array, factor: tuple[int, ...]) -> Array:
+    return image.repeat(factor[0], axis=0).repeat(factor[1], axis=1)

@@ -1,0 +1,149 @@
+"""Run a plan on an array: intensities, slices, networks, and back to the volume's own units and type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from espcn_core.errors import CancelledError, RequestError, VolumeError
+from espcn_core.intensity import IntensityMap, count_nonfinite
+from espcn_core.upscaling.plan import Pass, Plan
+from espcn_core.upscaling.slices import Slices, fill_gaps, restore_gaps
+from espcn_core.upscaling.torch_engine import Engines, TorchEngine
+
+Array = npt.NDArray[Any]
+Progress = Callable[[int, int], bool | None]
+"""Gets the number of slices done and of all slices; returns False to stop the run."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run gives.
+
+    Attributes
+    ----------
+    array : ndarray, shape (I r_0, J r_1, K r_2, *rest)
+        The upscaled volume, in Fortran order as NIfTI files are.
+    device : str
+        Where the networks ran.
+    notes : tuple of str
+        Sentences that the user should read: voxels that are not finite, memory that was short.
+    """
+
+    array: Array
+    device: str
+    notes: tuple[str, ...]
+
+
+def run(
+    plan: Plan,
+    array: Array,
+    *,
+    dtype: npt.DTypeLike | None = None,
+    slope: float = 1.0,
+    inter: float = 0.0,
+    device: str = "auto",
+    engines: Engines | None = None,
+    progress: Progress | None = None,
+) -> Result:
+    """Upscale an array by a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+        Made for the array's grid.
+    array : ndarray, shape (I, J, K, *rest)
+        Real numbers. One intensity map holds for all of it, so that neither slices nor time points flicker.
+    dtype : dtype, optional
+        Of the result; the array's own by default. Integers are rounded and clipped.
+    slope, inter : float
+        The result is ``slope * value + inter``.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where the networks run.
+    engines : Engines, optional
+        Networks to use again, on their own device; by default they are loaded for this run.
+    progress : callable, optional
+        Called with (slices done, slices in all) after each batch; the run stops if it returns False.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    CancelledError
+        If ``progress`` returned False.
+    RequestError
+        If a model does not have the factors of its pass, or there is no such device.
+    VolumeError
+        If the values are not real numbers, or some are not finite and the result's type cannot hold them.
+    """
+    if array.dtype.kind not in "iuf":
+        raise VolumeError(f"values of type {array.dtype} cannot be upscaled: only real numbers can")
+    dtype = array.dtype if dtype is None else np.dtype(dtype)
+    gaps = count_nonfinite(array)
+    if gaps and dtype.kind != "f":
+        raise VolumeError(
+            f"{gaps:,} voxels are NaN or infinite, which {dtype} cannot hold: use --dtype float32"
+        )
+    notes = [f"{gaps:,} voxels are NaN or infinite and stay so"] if gaps else []
+    engines = engines or Engines(device)
+    steps = [(step, _engine(step, engines)) for step in plan.passes]
+    intensity = IntensityMap.fit(array)
+    back = IntensityMap(slope * intensity.low + inter, slope * intensity.high + inter)
+
+    total = sum(_slice_counts(plan, array))
+    done = 0
+    result = array
+    for number, (step, engine) in enumerate(steps, start=1):
+        coarse = Slices(result, step.slice_axis)
+        last = number == len(steps)
+        fine_shape = (
+            tuple(n * r for n, r in zip(result.shape[:3], step.factor, strict=True)) + array.shape[3:]
+        )
+        fine_array = np.empty(fine_shape, dtype=dtype if last else np.float32, order="F")
+        fine = Slices(fine_array, step.slice_axis)
+        for numbers in _batches(len(coarse), coarse[0].size, engine.pixels_at_once):
+            images = [coarse[n] for n in numbers]
+            if number == 1:
+                images = [fill_gaps(intensity.forward(image)) for image in images]
+            outputs = engine(torch.from_numpy(np.stack(images))[:, None], notes.append)[:, 0].numpy()
+            for n, output in zip(numbers, outputs, strict=True):
+                fine[n][...] = back.inverse(output, dtype) if last else output
+            done += len(numbers)
+            if progress is not None and progress(done, total) is False:
+                raise CancelledError(f"stopped after {done} of {total} slices")
+        result = fine_array
+    if gaps:
+        restore_gaps(result, array, plan.factor)
+    return Result(result, str(engines.device), tuple(notes))
+
+
+def _engine(step: Pass, engines: Engines) -> TorchEngine:
+    engine = engines.load(step.model)
+    if engine.factor != step.factors:
+        has, wants = ("x".join(map(str, factors)) for factors in (engine.factor, step.factors))
+        raise RequestError(f"model {step.model} has scale {has}, not {wants}")
+    return engine
+
+
+def _slice_counts(plan: Plan, array: Array) -> Iterator[int]:
+    """The number of slices of each pass."""
+    shape = plan.source.shape
+    rest = int(np.prod(array.shape[3:]))
+    for step in plan.passes:
+        yield shape[step.slice_axis] * rest
+        i, j, k = (n * r for n, r in zip(shape, step.factor, strict=True))
+        shape = (i, j, k)
+
+
+def _batches(count: int, pixels: int, pixels_at_once: int) -> Iterator[range]:
+    """Ranges of slice numbers, each of about as many pixels as the engine takes at once."""
+    size = max(1, pixels_at_once // pixels)
+    for start in range(0, count, size):
+        yield range(start, min(start + size, count))

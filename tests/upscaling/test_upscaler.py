@@ -1,0 +1,191 @@
+"""Running a plan: units, types, gaps, progress, passes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch.nn import functional
+
+from espcn_core.errors import CancelledError, RequestError, VolumeError
+from espcn_core.grid import Grid
+from espcn_core.upscaling.plan import Pass, Plan, make_plan
+from espcn_core.upscaling.upscaler import run
+
+rng = np.random.default_rng(6)
+
+
+def head(shape=(24, 20, 6), dtype=np.float32):
+    return np.asfortranarray(rng.gamma(2, 200, shape).astype(dtype))
+
+
+def plan_for(array, model, scale=2, plane="axial"):
+    return make_plan(Grid(array.shape[:3], np.diag([0.9, 0.9, 5, 1])), scale, plane, model)
+
+
+def test_bicubic_slice_by_slice_in_the_plane_that_was_asked_for(make_model):
+    model = make_model(bicubic=True)
+    array = head((24, 20, 6, 2))
+    for plane, axis in [("axial", 2), ("coronal", 1), ("sagittal", 0)]:
+        result = run(plan_for(array, model, plane=plane), array, device="cpu").array
+        moved = torch.from_numpy(np.moveaxis(array, axis, 0)).movedim(-1, 0)  # (t, slices, rows, columns)
+        expected = functional.interpolate(moved, scale_factor=2, mode="bicubic", align_corners=False)
+        expected = np.moveaxis(expected.movedim(0, -1).numpy(), 0, axis)
+        np.testing.assert_allclose(result, expected, atol=2e-6 * array.max())
+
+
+@given(st.integers(0, 2**31))
+def test_the_new_voxels_lie_where_itk_puts_them(seed):
+    """A linear ramp in the world is the same ramp before and after, on any grid."""
+    local = np.random.default_rng(seed)
+    rotation, _ = np.linalg.qr(local.normal(size=(3, 3)))
+    affine = np.eye(4)
+    affine[:3, :3] = rotation * local.uniform(0.4, 5, 3)
+    affine[:3, 3] = local.uniform(-90, 90, 3)
+    grid = Grid((12, 14, 9), affine)
+    plan = make_plan(grid, 2, "auto", "none")
+    image = SimpleITK.Image(grid.shape, SimpleITK.sitkFloat64)
+    for key, value in grid.to_itk().items():
+        getattr(image, f"Set{key.capitalize()}")(value)
+    slope = local.normal(size=3)
+
+    def ramp(at: Grid) -> np.ndarray:
+        return at.world(np.moveaxis(np.indices(at.shape), 0, -1)) @ slope
+
+    image = SimpleITK.GetImageFromArray(ramp(grid).T)
+    for key, value in grid.to_itk().items():
+        getattr(image, f"Set{key.capitalize()}")(value)
+    target = plan.target.to_itk()
+    resampled = SimpleITK.Resample(
+        image,
+        plan.target.shape,
+        SimpleITK.Transform(),
+        SimpleITK.sitkLinear,
+        target["origin"],
+        target["spacing"],
+        target["direction"],
+    )
+    inner = tuple(slice(2 * r, -2 * r) for r in plan.factor)
+    itk = SimpleITK.GetArrayFromImage(resampled).T
+    np.testing.assert_allclose(itk[inner], ramp(plan.target)[inner], atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "float32", "float64", ">i2", "<f4"])
+def test_the_type_is_kept(make_model, dtype):
+    array = (head(dtype=np.float64) / 8).clip(20, 200).astype(dtype)
+    result = run(plan_for(array, make_model(bicubic=True)), array, device="cpu").array
+    assert result.dtype == np.dtype(dtype)
+    assert result.shape == (48, 40, 6)
+    assert result.flags.f_contiguous
+    assert abs(float(result.mean()) - float(array.mean())) < 0.02 * float(array.std())
+
+
+def test_integers_are_clipped_where_the_network_overshoots(make_model):
+    array = np.zeros((16, 16, 2), dtype=np.uint8)
+    array[4:12, 4:12] = 255
+    result = run(plan_for(array, make_model(bicubic=True)), array, device="cpu").array
+    assert result[9, 9, 0] == 255
+    smooth = run(plan_for(array, make_model(bicubic=True)), array, dtype=np.float32, device="cpu").array
+    assert smooth.max() > 256
+    assert smooth.min() < -1
+    np.testing.assert_array_equal(result, smooth.clip(0, 255).round())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16"])
+def test_slope_and_inter_are_applied(make_model, dtype):
+    array = head(dtype=np.int16)
+    plan = plan_for(array, make_model())
+    stored = run(plan, array, dtype=np.float64, device="cpu").array
+    physical = run(plan, array, dtype=dtype, slope=-0.5, inter=1024, device="cpu").array
+    tolerance = 0.5 if dtype == "int16" else 1e-2
+    np.testing.assert_allclose(physical, -0.5 * stored + 1024, atol=tolerance)
+
+
+def test_scale_and_offset_of_the_units_make_no_difference(make_model):
+    array = head()
+    plan = plan_for(array, make_model())
+    first = run(plan, array, device="cpu").array
+    moved = run(plan, 7 * array + 100, device="cpu").array
+    np.testing.assert_allclose((moved - 100) / 7, first, atol=1e-4 * np.ptp(array))
+
+
+def test_equal_slices_give_equal_results_whatever_lies_beside_them(make_model):
+    array = head((40, 40, 9))
+    array[:, :, 5] = array[:, :, 2]
+    result = run(plan_for(array, make_model()), array, device="cpu").array
+    np.testing.assert_array_equal(result[:, :, 5], result[:, :, 2])
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_flips_commute_for_a_network_without_residual(make_model, axis):
+    array = head()
+    plan = plan_for(array, make_model(bicubic=True))
+    flipped = run(plan, np.flip(array, axis), device="cpu").array
+    np.testing.assert_allclose(np.flip(flipped, axis), run(plan, array, device="cpu").array, atol=1e-3)
+
+
+def test_gaps_stay_where_they_were_and_do_not_spread(make_model):
+    array = np.full((30, 30, 3), 40, dtype=np.float32)
+    array[:15] = 20
+    clean = run(plan_for(array, make_model(bicubic=True)), array, device="cpu").array
+    array[5, 5, 1] = np.nan
+    array[20:22, 20, 2] = np.inf
+    result = run(plan_for(array, make_model(bicubic=True)), array, device="cpu")
+    assert result.notes == ("3 voxels are NaN or infinite and stay so",)
+    assert np.isnan(result.array[10:12, 10:12, 1]).all()
+    assert np.isposinf(result.array[40:44, 40:42, 2]).all()
+    finite = np.isfinite(result.array)
+    assert (~finite).sum() == 12
+    np.testing.assert_allclose(result.array[finite], clean[finite], atol=1e-4)
+    with pytest.raises(VolumeError, match="3 voxels are NaN or infinite, which int16 cannot hold"):
+        run(plan_for(array, make_model()), array, dtype=np.int16, device="cpu")
+
+
+def test_a_volume_of_nothing_but_gaps_comes_back(make_model):
+    array = np.full((8, 8, 2), np.nan, dtype=np.float32)
+    assert np.isnan(run(plan_for(array, make_model()), array, device="cpu").array).all()
+
+
+def test_constant_volumes_stay_constant(make_model):
+    array = np.full((20, 20, 3), -1000, dtype=np.int16)
+    assert (run(plan_for(array, make_model(bicubic=True)), array, device="cpu").array == -1000).all()
+
+
+def test_progress_counts_to_the_end_and_can_stop(make_model):
+    array = head((260, 260, 5))
+    plan = plan_for(array, make_model())
+    seen = []
+    run(plan, array, device="cpu", progress=lambda *counts: seen.append(counts))
+    assert seen == [(n, 5) for n in range(1, 6)]
+
+    def stop(done, total):
+        return done < 2
+
+    with pytest.raises(CancelledError, match="stopped after 2 of 5 slices"):
+        run(plan, array, device="cpu", progress=stop)
+
+
+def test_passes_follow_each_other(make_model):
+    """Two bicubic passes with other factors are one bicubic upscaling of the volume."""
+    array = head((12, 10, 8))
+    source = Grid(array.shape, np.eye(4))
+    passes = (
+        Pass("sagittal", 0, (3, 1), make_model((3, 1), bicubic=True, name="a")),
+        Pass("axial", 2, (2, 1), make_model((2, 1), bicubic=True, name="b")),
+    )
+    plan = Plan(source, source.finer((2, 3, 1)), passes)
+    result = run(plan, array, dtype=np.float64, device="cpu").array
+    image = torch.from_numpy(np.moveaxis(array, 2, 0))[:, None]
+    expected = functional.interpolate(image, (24, 30), mode="bicubic", align_corners=False)[:, 0]
+    np.testing.assert_allclose(result, np.moveaxis(expected.numpy(), 0, 2), atol=2e-3)
+
+
+def test_wrong_requests_are_refused(make_model):
+    array = head()
+    with pytest.raises(RequestError, match="has scale 3x3, not 2x2"):
+        run(plan_for(array, make_model((3, 3))), array, device="cpu")
+    with pytest.raises(VolumeError, match="complex64 cannot be upscaled"):
+        run(plan_for(array, make_model()), array.astype(np.complex64), device="cpu")
