@@ -200,7 +200,9 @@ def _tracked(image: Tensor, affine: Any, meta: dict[str, Any]) -> Tensor:
     """The image with metadata, or alone where MONAI is told not to track it."""
     if not get_track_meta():
         return image
-    return MetaTensor(image, affine=torch.as_tensor(np.array(affine), dtype=torch.float64), meta=dict(meta))
+    world = torch.as_tensor(np.array(affine), dtype=torch.float64)
+    tracked: Tensor = MetaTensor(image, affine=world, meta=dict(meta))
+    return tracked
 
 
 def _described(image: MetaTensor) -> dict[str, Any]:

@@ -1,0 +1,216 @@
+"""The hyper-parameters of a run, and the TOML file that holds them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from espcn_core.degradation import KINDS
+from espcn_core.errors import RequestError
+from espcn_core.models import ARCHITECTURES, did_you_mean
+
+LOSSES = ("l1", "charbonnier")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """All that decides what a run computes.
+
+    Attributes
+    ----------
+    name : str
+        What the trained weights are called; empty for ``<model>-x<scale>``.
+    model : str
+        Network, a key of `espcn_core.models.ARCHITECTURES`.
+    arguments : dict
+        What the network's class takes beyond the factor, such as ``width`` and ``depth``.
+    scale : int
+        Fine pixels per coarse pixel along rows and columns.
+    degradation : str
+        How coarse slices come from fine ones, a kind of `espcn_core.degradation.degrade`.
+    shrink : int
+        Factor by which every slice is made smaller first, by antialiased bicubic: where a data set holds no
+        signal in its finest pixels, there is nothing to learn from them.
+    data : str
+        The data set: a folder, a zip file or a packed file.
+    fold : int
+        Fold of patients that are held out for validation, 1 to 5.
+    epochs : int
+        The run ends after so many epochs.
+    steps_per_epoch : int
+        Optimiser steps in an epoch; a validation follows each.
+    minutes : float
+        Bound on the time of all steps and validations, in minutes; 0 for none. The learning rate reaches
+        its end at the bound.
+    batch : int
+        Pairs of patches in a step.
+    patch : int
+        Rows and columns of a coarse patch.
+    patches_per_slice : int
+        Pairs of patches of a batch that come from the same slice.
+    learning_rate : float
+        Peak learning rate of Adam; the cosine starts from it.
+    warmup : int
+        Steps in which the learning rate rises linearly to its peak.
+    clip : float
+        Largest norm of the gradient; a longer one is shortened to it. 0 for no bound.
+    loss : str
+        ``l1``, or ``charbonnier``: sqrt(d^2 + 1e-6).
+    ema : float
+        Decay per step of the running mean of the weights, which is what is validated and kept.
+    validation_slices : int
+        Held-out slices that are measured after each epoch, evenly spread; 0 for all.
+    precision : str
+        ``float32``, ``bfloat16``, ``float16`` (CUDA only), or ``auto``: the narrowest that the device
+        computes fast.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``mps``.
+    seed : int
+        Of the first weights, of the order of the slices and of all patches.
+    """
+
+    name: str = ""
+    model: str = "espcn-r"
+    arguments: dict[str, Any] = field(default_factory=dict)
+    scale: int = 4
+    degradation: str = "bicubic"
+    shrink: int = 1
+    data: str = ""
+    fold: int = 5
+    epochs: int = 100
+    steps_per_epoch: int = 500
+    minutes: float = 0.0
+    batch: int = 16
+    patch: int = 48
+    patches_per_slice: int = 4
+    learning_rate: float = 2e-3
+    warmup: int = 200
+    clip: float = 0.0
+    loss: str = "l1"
+    ema: float = 0.999
+    validation_slices: int = 40
+    precision: str = "auto"
+    device: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):
+            object.__setattr__(self, f.name, _checked(f.name, getattr(self, f.name), f.type))
+        _one_of("model", self.model, ARCHITECTURES)
+        _one_of("degradation", self.degradation, KINDS)
+        _one_of("loss", self.loss, LOSSES)
+        _one_of("precision", self.precision, PRECISIONS)
+        positive = ("shrink", "epochs", "steps_per_epoch", "batch", "patch", "patches_per_slice")
+        _at_least(self, 1, *positive)
+        _at_least(self, 0, "minutes", "warmup", "clip", "validation_slices", "seed")
+        if not 2 <= self.scale <= 16:
+            raise RequestError(f"scale is {self.scale}: it must be from 2 to 16")
+        if not 1 <= self.fold <= 5:
+            raise RequestError(f"fold is {self.fold}: it must be from 1 to 5")
+        if not self.learning_rate > 0:
+            raise RequestError(f"learning_rate is {self.learning_rate}: it must be more than 0")
+        if not 0 < self.ema < 1:
+            raise RequestError(f"ema is {self.ema}: it must be between 0 and 1")
+        if self.batch % self.patches_per_slice:
+            raise RequestError(
+                f"batch is {self.batch}: it must be a whole multiple of "
+                f"patches_per_slice, {self.patches_per_slice}"
+            )
+        if not self.name:
+            object.__setattr__(self, "name", f"{self.model}-x{self.scale}")
+        if self.name != Path(self.name).name:
+            raise RequestError(f"name is {self.name!r}: it must be a file name without folders")
+
+    @property
+    def factor(self) -> tuple[int, int]:
+        """Fine pixels per coarse pixel along rows and columns."""
+        return self.scale, self.scale
+
+    def to_toml(self) -> str:
+        """The text of a file that `read_config` turns into an equal configuration."""
+        values = dataclasses.asdict(self)
+        arguments = values.pop("arguments")
+        lines = [f"{key} = {_toml(value)}" for key, value in values.items()]
+        if arguments:
+            lines += ["", "[arguments]", *(f"{key} = {_toml(value)}" for key, value in arguments.items())]
+        return "\n".join(lines) + "\n"
+
+
+def read_config(path: Path | None = None, **overrides: Any) -> TrainingConfig:
+    """The configuration in a TOML file, or the default one, with some values replaced.
+
+    Parameters
+    ----------
+    path : Path, optional
+        TOML file with any of the fields of `TrainingConfig`.
+    **overrides
+        Values that win over the file; those that are None are left out.
+
+    Raises
+    ------
+    RequestError
+        If the file cannot be read, or a key or a value is not allowed.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RequestError(f"{path} is not there: give the path of a TOML file") from None
+        except (OSError, ValueError) as error:
+            raise RequestError(f"{path} is not a readable TOML file: {error}") from error
+    try:
+        return parse_config({**values, **{k: v for k, v in overrides.items() if v is not None}})
+    except RequestError as error:
+        raise RequestError(f"{path}: {error}" if path is not None else str(error)) from None
+
+
+def parse_config(values: dict[str, Any]) -> TrainingConfig:
+    """The configuration of a dictionary.
+
+    Raises
+    ------
+    RequestError
+        If a key is unknown or a value has the wrong type or is not allowed.
+    """
+    known = [f.name for f in dataclasses.fields(TrainingConfig)]
+    for key in values:
+        if key not in known:
+            raise RequestError(f"no setting is called {key!r}{did_you_mean(key, known)}")
+    return TrainingConfig(**values)
+
+
+def _checked(name: str, value: Any, kind: Any) -> object:
+    """The value, if it has the type of its field; a whole number will do for a fraction."""
+    types: dict[str, type | tuple[type, ...]]
+    types = {"str": str, "int": int, "float": (int, float), "dict[str, Any]": dict}
+    if isinstance(value, bool) or not isinstance(value, types[kind]):
+        words = {"str": "text", "int": "a whole number", "float": "a number", "dict[str, Any]": "a table"}
+        raise RequestError(f"{name} is {value!r}: it must be {words[kind]}")
+    if kind == "float":
+        number = float(value)  # type: ignore[arg-type]
+        if not abs(number) < float("inf"):
+            raise RequestError(f"{name} is {value}: it must be finite")
+        return number
+    return value
+
+
+def _one_of(name: str, value: str, known: Any) -> None:
+    if value not in known:
+        raise RequestError(f"{name} is {value!r}{did_you_mean(value, known)}")
+
+
+def _at_least(config: TrainingConfig, least: int, *names: str) -> None:
+    for name in names:
+        if getattr(config, name) < least:
+            raise RequestError(f"{name} is {getattr(config, name)}: it must be at least {least}")
+
+
+def _toml(value: Any) -> str:
+    """A scalar in TOML; its strings, numbers and truth values are JSON's, apart from DEL."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

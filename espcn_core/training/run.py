@@ -1,0 +1,183 @@
+"""A run from its configuration to trained weights with a card, in a folder of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from espcn_core.errors import DataError, RequestError
+from espcn_core.figshare import FigshareSource, Split, open_source, split
+from espcn_core.models.cards import load_model
+from espcn_core.training.config import TrainingConfig, parse_config
+from espcn_core.training.data import (
+    PatchDataset,
+    batches,
+    cached_slices,
+    evenly,
+    validation_pairs,
+    without_metadata,
+)
+from espcn_core.training.engine import Loop, Status
+from espcn_core.training.keeper import Keeper
+from espcn_core.training.precision import choose_precision
+from espcn_core.training.state import CHECKPOINT, RunState, read_checkpoint
+from espcn_core.training.validation import Score, bicubic, measure, padded
+from espcn_core.upscaling.torch_engine import choose_device
+
+CONFIG = "config.toml"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of a run.
+
+    Attributes
+    ----------
+    finished : bool
+        False if it was stopped: it can be resumed.
+    weights : Path or None
+        The best weights so far; their card lies beside them.
+    score, baseline : Score or None
+        Of these weights and of bicubic interpolation on all held-out slices, at the end of the run.
+    """
+
+    finished: bool
+    weights: Path | None
+    score: Score | None = None
+    baseline: Score | None = None
+
+
+def begin(config: TrainingConfig, out: Path) -> None:
+    """Make the folder of a new run and put the configuration into it.
+
+    Raises
+    ------
+    RequestError
+        If the folder holds a run already, or no data set is named.
+    """
+    if (out / CHECKPOINT).exists():
+        raise RequestError(f"{out} holds a run already: go on with it by --resume, or name another --out")
+    if not config.data:
+        raise RequestError("no data set is named: give its path with --data")
+    if out.exists() and not out.is_dir():
+        raise RequestError(f"{out} is a file: name a folder with --out")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / CONFIG).write_text(config.to_toml(), encoding="utf-8")
+
+
+def resumable(out: Path, **overrides: Any) -> tuple[TrainingConfig, dict[str, Any]]:
+    """Configuration and checkpoint of a run to go on with; ``overrides`` may name data and device anew.
+
+    Raises
+    ------
+    DataError
+        If there is no checkpoint, or it is damaged.
+    """
+    checkpoint = read_checkpoint(out)
+    return parse_config({**checkpoint["config"], **overrides}), checkpoint
+
+
+def train(
+    config: TrainingConfig,
+    out: Path,
+    checkpoint: dict[str, Any] | None = None,
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    watch: Callable[[Status], None] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Result:
+    """Train a network, from the start or from a checkpoint.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+    out : Path
+        Folder of the run (`begin`). Gets ``checkpoint.pt``, ``log.csv``, ``tensorboard`` and the best weights
+        with their card, ``<name>.safetensors`` and ``<name>.json``.
+    checkpoint : dict, optional
+        From `resumable`.
+    say : callable
+        Gets sentences about what happens.
+    watch : callable
+        Gets the `Status` every few steps.
+    stop : callable
+        Asked after each step; if it answers True, the run saves a checkpoint and returns.
+
+    Raises
+    ------
+    DataError
+        If the data set cannot be read, or is not the one of the checkpoint.
+    EspcnError
+        If the loss becomes infinite.
+    """
+    device = choose_device(config.device)
+    precision = choose_precision(config.precision, device)
+    with without_metadata(), open_source(Path(config.data)) as source:
+        patients = source.patients()
+        sides = _sides(source, patients, config, checkpoint)
+        state = RunState.fresh(config, device, precision)
+        if checkpoint is not None:
+            state.load(checkpoint)
+        say(
+            f"{config.name} on {device.type} in {str(precision).removeprefix('torch.')}: "
+            f"{len(sides.train)} slices to train, {len(sides.validation)} of fold {config.fold} held out"
+        )
+        shown = evenly(sides.validation, config.validation_slices)
+        pairs = list(validation_pairs(source, shown, config))
+        baseline = measure(bicubic(config.factor), pairs, device)
+        say(f"bicubic: {baseline.psnr:.2f} dB, SSIM {baseline.ssim:.4f} on {baseline.slices} held-out slices")
+        slices = cached_slices(source, sides.train, config)
+        if len(slices) < len(sides.train):
+            say(f"{len(sides.train) - len(slices)} slices are smaller than a patch and left out")
+        keeper = Keeper(config, out, state, sides, patients, baseline, say)
+        ema = padded(state.ema.ema_model, config.factor)
+        loop = Loop(
+            config,
+            state,
+            device,
+            precision,
+            validate=lambda: measure(ema, pairs, device),
+            baseline=baseline,
+            epoch_done=keeper.epoch_done,
+            watch=watch,
+            stop=stop,
+        )
+        finished = loop.run(batches(PatchDataset(slices, config), config, state.step))
+        keeper.close()
+        if not finished:
+            return Result(False, keeper.weights)
+        del slices
+        say(f"measuring the best weights on all {len(sides.validation)} held-out slices")
+        best = load_model(keeper.weights)[0].to(device)
+
+        def measured(upscale: Any) -> Score:
+            return measure(upscale, validation_pairs(source, sides.validation, config), device)
+
+        score, all_baseline = measured(padded(best, config.factor)), measured(bicubic(config.factor))
+        keeper.keep(best, score, all_baseline)
+        return Result(True, keeper.weights, score, all_baseline)
+
+
+def _sides(
+    source: FigshareSource,
+    patients: dict[int, str],
+    config: TrainingConfig,
+    checkpoint: dict[str, Any] | None,
+) -> Split:
+    """The split of the checkpoint, or a new one; no patient may be on both sides."""
+    if checkpoint is None:
+        sides = split(source, config.fold)
+    else:
+        stored = checkpoint["split"]
+        sides = Split(tuple(stored["train"]), tuple(stored["validation"]), stored["fold"], stored["by"])
+        missing = {*sides.train, *sides.validation} - set(source.indices)
+        if missing or any(patients[i] != stored["patients"][i] for i in stored["patients"]):
+            raise DataError(
+                f"{config.data} is not the data set that the run began with: name that with --data"
+            )
+    both = {patients[i] for i in sides.train} & {patients[i] for i in sides.validation}
+    if both:
+        raise DataError(f"patient {min(both)} is on both sides of fold {config.fold}: check cvind.mat")
+    return sides
