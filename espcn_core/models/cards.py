@@ -14,6 +14,7 @@ import safetensors.torch
 from torch import nn
 
 from espcn_core.errors import RequestError, WeightsError
+from espcn_core.files import complete_file
 from espcn_core.models import build, did_you_mean
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -191,7 +192,8 @@ def save_model(network: nn.Module, card: Card, folder: Path) -> Path:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     content = safetensors.torch.save(tensors)
     path = folder / f"{card.name}.safetensors"
-    path.write_bytes(content)
     complete = dataclasses.replace(card, sha256=hashlib.sha256(content).hexdigest())
-    path.with_suffix(".json").write_text(complete.to_json(), encoding="utf-8")
+    for file_path, file_content in ((path, content), (path.with_suffix(".json"), complete.to_json().encode())):
+        with complete_file(file_path) as file:
+            file.write(file_content)
     return path
