@@ -28,7 +28,7 @@ SAMPLE = Path(__file__).parents[1] / "resources" / "sample_t1ce.nii.gz"
 SCALE = 4
 SHOWN = 5
 """The slice in the picture, and the rows and columns of it that are shown enlarged."""
-WINDOW = (slice(150, 370), slice(150, 370))
+WINDOW = (slice(152, 368), slice(152, 368))
 
 
 def main() -> None:
@@ -70,7 +70,7 @@ def draw(path: Path, coarse: np.ndarray, bicubic: np.ndarray, ours: np.ndarray, 
     axes = figure.subplots(2, 4)
     top = np.percentile(truth, 99.9)
     shown = tuple(slice(part.start // SCALE, part.stop // SCALE) for part in WINDOW)
-    titles = (f"coarse, {SCALE} x {0.49:g} mm", "bicubic", "ours", "truth, 0.49 mm")
+    titles = (f"coarse, {0.49 * SCALE:.2f} mm", "bicubic", "ours", "truth, 0.49 mm")
     for axis, title, full in zip(axes[0], titles, (coarse, bicubic, ours, truth), strict=True):
         part = full[shown if full is coarse else WINDOW]
         axis.imshow(part.T, cmap="gray", vmin=0, vmax=top, interpolation="nearest")
@@ -87,7 +87,8 @@ def draw(path: Path, coarse: np.ndarray, bicubic: np.ndarray, ours: np.ndarray, 
     axes[1, 0].set_title("where in the slice")
     for axis in axes.flat:
         axis.axis("off")
-    figure.colorbar(drawn, ax=axes[1, 3], location="left", fraction=0.08, label="error in units of the image")
+    scale = axes[1, 3].inset_axes((0.02, 0.02, 0.06, 0.96))
+    figure.colorbar(drawn, cax=scale, label="error in units of the image")
     figure.savefig(path, dpi=80)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -45,6 +46,23 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+class Piece(NamedTuple):
+    """A part of a batch of fine slices.
+
+    Attributes
+    ----------
+    numbers, rows, columns : slice
+        Where it lies in the batch, shape (B, H r_row, W r_col).
+    image : Tensor, shape (b, 1, h, w)
+        Float32, on the CPU.
+    """
+
+    numbers: slice
+    rows: slice
+    columns: slice
+    image: Tensor
+
+
 class TorchEngine:
     """A trained network on a device. Threads may share it.
 
@@ -63,48 +81,57 @@ class TorchEngine:
         self.radius = receptive_radius(self.network)
         self.pixels_at_once = _PIXELS_AT_ONCE[device.type]
 
-    @torch.inference_mode()
-    def __call__(self, batch: Tensor, say: Say = lambda sentence: None) -> Tensor:
-        """Coarse slices (B, 1, H, W) to fine ones (B, 1, H r_row, W r_col), float32, on the CPU.
+    def __call__(self, batch: Tensor, say: Say = lambda sentence: None) -> Iterator[Piece]:
+        """The pieces of the fine slices, each as soon as it is computed.
 
-        Edges are padded by repetition by the receptive field, so what a slice holds does not depend on the
-        tiles that it is cut into.
+        Parameters
+        ----------
+        batch : Tensor, shape (B, 1, H, W)
+            Coarse slices, float32, on the CPU. Edges are padded by repetition by the receptive field, so
+            what a slice holds does not depend on the pieces that it is cut into.
+        say : callable
+            Gets a sentence when the memory of the device is too small for what was tried.
 
         Raises
         ------
         EspcnError
-            If even a small tile does not fit into the memory of the device.
+            If even a small piece does not fit into the memory of the device.
         """
-        return self._in_pieces(pad(batch, self.radius), say)
+        yield from self._pieces(pad(batch, self.radius), (0, 0, 0), say)
 
-    def _in_pieces(self, padded: Tensor, say: Say) -> Tensor:
+    def _pieces(self, padded: Tensor, start: Sequence[int], say: Say) -> Iterator[Piece]:
         """Halve the batch, then the slice, until a piece is small enough; each piece has its own padding."""
         count, _, height, width = padded.shape
-        height, width = height - 2 * self.radius, width - 2 * self.radius
-        if count * height * width <= self.pixels_at_once:
-            try:
-                return self._run(padded)
-            except torch.OutOfMemoryError:
-                torch.cuda.empty_cache()
-                self._ask_for_less(count * height * width, say)
-        if count > 1:
-            halves = padded.chunk(2)
-            return torch.cat([self._in_pieces(half, say) for half in halves])
-        axis, size = (-2, height) if height >= width else (-1, width)
-        if size < 2:
-            return self._run(padded)
-        middle = size // 2
-        halves = (
-            padded.narrow(axis, 0, middle + 2 * self.radius),
-            padded.narrow(axis, middle, size - middle + 2 * self.radius),
-        )
-        return torch.cat([self._in_pieces(half, say) for half in halves], dim=axis)
+        sizes = (count, height - 2 * self.radius, width - 2 * self.radius)
+        pixels = sizes[0] * sizes[1] * sizes[2]
+        if pixels <= self.pixels_at_once:
+            image = self._run(padded)
+            if image is not None:
+                numbers, rows, columns = (
+                    slice(a * r, (a + n) * r) for a, n, r in zip(start, sizes, (1, *self.factor), strict=True)
+                )
+                yield Piece(numbers, rows, columns, image)
+                return
+            self._ask_for_less(pixels, say)
+        number = 0 if count > 1 else (1 if sizes[1] >= sizes[2] else 2)
+        axis, overlap = ((0, 0), (2, 2 * self.radius), (3, 2 * self.radius))[number]
+        middle = sizes[number] // 2
+        for first, size in ((0, middle), (middle, sizes[number] - middle)):
+            begin = [*start]
+            begin[number] += first
+            yield from self._pieces(padded.narrow(axis, first, size + overlap), begin, say)
 
-    def _run(self, padded: Tensor) -> Tensor:
-        padded = padded.to(self.device, memory_format=torch.channels_last)
-        return crop(self.network(padded), self.radius, self.factor).float().cpu()
+    @torch.inference_mode()
+    def _run(self, padded: Tensor) -> Tensor | None:
+        """The network on one piece; None if the device is out of memory."""
+        try:
+            padded = padded.to(self.device, memory_format=torch.channels_last)
+            return crop(self.network(padded), self.radius, self.factor).float().cpu()
+        except torch.OutOfMemoryError:
+            return None  # what it had allocated is free once the error is gone
 
     def _ask_for_less(self, pixels: int, say: Say) -> None:
+        torch.cuda.empty_cache()
         self.pixels_at_once = pixels // 2
         if self.pixels_at_once < _LEAST_PIXELS:
             raise EspcnError(f"the memory of device {self.device} is too small or in use: use --device cpu")

@@ -112,9 +112,10 @@ def run(
             images = [coarse[n] for n in numbers]
             if number == 1:
                 images = [fill_gaps(intensity.forward(image)) for image in images]
-            outputs = engine(torch.from_numpy(np.stack(images))[:, None], notes.append)[:, 0].numpy()
-            for n, output in zip(numbers, outputs, strict=True):
-                fine[n][...] = back.inverse(output, dtype) if last else output
+            batch = torch.from_numpy(np.stack(images))[:, None]
+            for piece in engine(batch, notes.append):
+                for n, image in zip(numbers[piece.numbers], piece.image[:, 0].numpy(), strict=True):
+                    fine[n][piece.rows, piece.columns] = back.inverse(image, dtype) if last else image
             done += len(numbers)
             if progress is not None and progress(done, total) is False:
                 raise CancelledError(f"stopped after {done} of {total} slices")
