@@ -24,6 +24,7 @@ from espcn_core.evaluation.metrics import psnr, ssim
 from espcn_core.figshare import open_source, split
 from espcn_core.grid import Grid
 from espcn_core.models.cards import find_weights, read_card
+from espcn_core.upscaling.torch_engine import Engines
 
 SPACING = 0.49
 
@@ -43,7 +44,7 @@ def main() -> None:
     shrink = int(card.training["config"]["shrink"])
     (scale, _) = card.factor
 
-    gains, rows = [], []
+    gains, rows, engines = [], [], Engines()
     with open_source(options.data) as source:
         indices = split(source, fold).validation
         patients = source.patients()
@@ -53,7 +54,7 @@ def main() -> None:
             image = torch.from_numpy(source.read(index).image.astype(np.float32))
             if shrink > 1:
                 image = degrade(image, (shrink, shrink), "bicubic")
-            rows.append(measure(image, scale, card.degradation, options.model))
+            rows.append(measure(image, scale, card.degradation, options.model, engines))
             gains.append(rows[-1][1] - rows[-1][0])
 
     bicubic, ours, bicubic_ssim, ours_ssim = (statistics.fmean(column) for column in zip(*rows, strict=True))
@@ -84,13 +85,13 @@ def main() -> None:
 
 
 def measure(
-    image: torch.Tensor, scale: int, degradation: str, model: str
+    image: torch.Tensor, scale: int, degradation: str, model: str, engines: Engines
 ) -> tuple[float, float, float, float]:
     """PSNR of bicubic and of the model, then SSIM of both, for one fine slice of shape (H, W)."""
     coarse = degrade(image, (scale, scale), degradation)
     grid = Grid((*coarse.shape, 1), np.diag([SPACING * scale, SPACING * scale, 7.0, 1.0]))
     result, _ = upscale_array(
-        coarse.numpy()[:, :, None], grid, scale, model=model, plane="axial", device="cpu"
+        coarse.numpy()[:, :, None], grid, scale, model=model, plane="axial", engines=engines
     )
     ours = torch.from_numpy(np.ascontiguousarray(result.array[:, :, 0]))
     size = tuple(image.shape)
