@@ -4,8 +4,8 @@ from espcn_core.figshare.check import CheckReport, check
 from espcn_core.figshare.fetch import fetch
 from espcn_core.figshare.folds import Split, split
 from espcn_core.figshare.pack import pack
-from espcn_core.figshare.slices import LABELS, FigshareSlice
-from espcn_core.figshare.source import FigshareSource, open_source
+from espcn_core.figshare.slices import LABELS, FigshareSlice, FigshareSource
+from espcn_core.figshare.source import open_source
 
 __all__ = [
     "LABELS",

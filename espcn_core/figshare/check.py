@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 from espcn_core.errors import DataError
 from espcn_core.figshare.folds import person
-from espcn_core.figshare.slices import HALF_SIZE, SLICE_COUNT, FigshareSlice, expected_size
-from espcn_core.figshare.source import FigshareSource
+from espcn_core.figshare.slices import HALF_SIZE, SLICE_COUNT, FigshareSlice, FigshareSource, expected_size
 
 
 @dataclass(frozen=True)

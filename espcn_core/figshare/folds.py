@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from espcn_core.errors import DataError, RequestError
-from espcn_core.figshare.source import FigshareSource
+from espcn_core.figshare.slices import FigshareSource
 
 FOLDS = 5
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import h5py
 import numpy as np
@@ -22,11 +22,8 @@ import numpy.typing as npt
 
 from espcn_core.errors import DataError, RequestError
 from espcn_core.figshare.mat import DAMAGED
-from espcn_core.figshare.slices import FigshareSlice
+from espcn_core.figshare.slices import FigshareSlice, FigshareSource
 from espcn_core.files import part_path, publish
-
-if TYPE_CHECKING:
-    from espcn_core.figshare.source import FigshareSource
 
 _FORMAT = "espcn-core figshare 1"
 _NO_FOLD = 0

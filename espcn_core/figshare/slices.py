@@ -7,6 +7,8 @@ T1-weighted contrast-enhanced slices of 233 patients, 0.49 x 0.49 mm, 6 mm thick
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +20,7 @@ LABELS = {1: "meningioma", 2: "glioma", 3: "pituitary tumor"}
 """The tumor of each value of `FigshareSlice.label`."""
 
 HALF_SIZE = frozenset([*range(955, 958), *range(1070, 1077), *range(1203, 1208)])
-"""The 15 slices, all of one patient, that are 256 x 256; every other one is 512 x 512."""
+"""The 15 slices that are 256 x 256; every other one is 512 x 512."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +50,31 @@ class FigshareSlice:
     patient: str
     border: npt.NDArray[np.float64]
     mask: npt.NDArray[np.bool_]
+
+
+class FigshareSource(Protocol):
+    """Slices by their number in the data set. A source may be read from threads and worker processes."""
+
+    indices: tuple[int, ...]
+    """Numbers of the slices that are there, sorted."""
+
+    def read(self, index: int) -> FigshareSlice:
+        """One slice; a `DataError` that names the file if it is broken or not there."""
+
+    def patients(self) -> dict[int, str]:
+        """Patient id (PID) of every slice, without reading images."""
+
+    def folds(self) -> dict[int, int] | None:
+        """Fold (1 to 5) of every slice that has one in ``cvind.mat``; None without that file."""
+
+    def close(self) -> None:
+        """Let go of open files."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 def expected_size(index: int) -> tuple[int, int]:

@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Protocol, Self
 
 import h5py
@@ -17,35 +16,10 @@ from espcn_core.errors import DataError
 from espcn_core.figshare import mat
 from espcn_core.figshare.archive import Archive
 from espcn_core.figshare.pack import PackedSource
-from espcn_core.figshare.slices import FigshareSlice
+from espcn_core.figshare.slices import FigshareSlice, FigshareSource
 
 _SLICE_NAME = re.compile(r"0*([1-9]\d{0,5})\.mat", re.IGNORECASE)
 _FOLDS_NAME = "cvind.mat"
-
-
-class FigshareSource(Protocol):
-    """Slices by their number in the data set. A source may be read from threads and worker processes."""
-
-    indices: tuple[int, ...]
-    """Numbers of the slices that are there, sorted."""
-
-    def read(self, index: int) -> FigshareSlice:
-        """One slice; a `DataError` that names the file if it is broken or not there."""
-
-    def patients(self) -> dict[int, str]:
-        """Patient id (PID) of every slice, without reading images."""
-
-    def folds(self) -> dict[int, int] | None:
-        """Fold (1 to 5) of every slice that has one in ``cvind.mat``; None without that file."""
-
-    def close(self) -> None:
-        """Let go of open files."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
 
 
 def open_source(path: Path) -> FigshareSource:
