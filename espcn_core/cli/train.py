@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,9 +67,10 @@ def _run(out: Path, file: Path | None, resume: bool, chosen: dict[str, Any]) -> 
         from espcn_core.training.run import begin, resumable
         from espcn_core.training.run import train as run
     except ModuleNotFoundError as error:
-        raise RequestError(f"training needs {error.name}: pip install 'espcn-core[train]'") from None
+        package = str(error.name).partition(".")[0]
+        raise RequestError(f"training needs {package}: pip install 'espcn-core[train]'") from None
 
-    console = Console(stderr=True)
+    console = Console(stderr=True, markup=False)  # square brackets in a path are no markup
     checkpoint: dict[str, Any] | None = None
     if resume:
         fixed = [f"--{name}" for name in chosen if name not in ("data", "device")]
@@ -81,9 +83,18 @@ def _run(out: Path, file: Path | None, resume: bool, chosen: dict[str, Any]) -> 
         begin(settings, out)
 
     with _progress(console) as watch, _interruptible() as stop:
-        result = run(settings, out, checkpoint, say=console.print, watch=watch, stop=stop)
+        result = run(
+            settings,
+            out,
+            checkpoint,
+            command=_command(file, chosen),
+            say=console.print,
+            watch=watch,
+            stop=stop,
+        )
     if not result.finished:
-        console.print(f"stopped; go on with: espcn-core train --resume --out {out}", soft_wrap=True)
+        again = f"espcn-core train --resume --out {shlex.quote(str(out))}"
+        console.print(f"stopped; go on with: {again}", soft_wrap=True)
         raise typer.Exit(130)
     if result.score is not None and result.baseline is not None:
         gain = result.score.psnr - result.baseline.psnr
@@ -92,6 +103,15 @@ def _run(out: Path, file: Path | None, resume: bool, chosen: dict[str, Any]) -> 
             f"{result.score.slices} held-out slices, {gain:+.2f} dB over bicubic",
             soft_wrap=True,
         )
+
+
+def _command(file: Path | None, chosen: dict[str, Any]) -> str:
+    """The call as others can repeat it: without this machine's folders."""
+    options = {} if file is None else {"config": file.name if file.is_absolute() else file}
+    options |= {name: value for name, value in chosen.items() if name != "data"}
+    options |= {"data": "PATH", "out": "RUN"}
+    words = (word for name, value in options.items() for word in (f"--{name}", str(value)))
+    return shlex.join(["espcn-core", "train", *words])
 
 
 @contextmanager

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from espcn_core.degradation import KINDS
 from espcn_core.errors import RequestError
-from espcn_core.models import ARCHITECTURES, did_you_mean
+from espcn_core.models import ARCHITECTURES, build, did_you_mean
 
 LOSSES = ("l1", "charbonnier")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
@@ -114,6 +116,8 @@ class TrainingConfig:
             raise RequestError(f"fold is {self.fold}: it must be from 1 to 5")
         if not self.learning_rate > 0:
             raise RequestError(f"learning_rate is {self.learning_rate}: it must be more than 0")
+        if self.seed >= 2**63:
+            raise RequestError(f"seed is {self.seed}: it must be less than 2**63")
         if not 0 < self.ema < 1:
             raise RequestError(f"ema is {self.ema}: it must be between 0 and 1")
         if self.batch % self.patches_per_slice:
@@ -125,6 +129,7 @@ class TrainingConfig:
             object.__setattr__(self, "name", f"{self.model}-x{self.scale}")
         if self.name != Path(self.name).name:
             raise RequestError(f"name is {self.name!r}: it must be a file name without folders")
+        _try_network(self)
 
     @property
     def factor(self) -> tuple[int, int]:
@@ -209,6 +214,20 @@ def _at_least(config: TrainingConfig, least: int, *names: str) -> None:
     for name in names:
         if getattr(config, name) < least:
             raise RequestError(f"{name} is {getattr(config, name)}: it must be at least {least}")
+
+
+def _try_network(config: TrainingConfig) -> None:
+    """Build the network and let it see an image, without a trace in torch's random state."""
+    try:
+        with torch.random.fork_rng(devices=()), torch.inference_mode():
+            build(config.model, config.factor, **config.arguments)(torch.empty(1, 1, 8, 8))
+    except RequestError:
+        raise
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise RequestError(
+            f"arguments is {config.arguments}: {config.model} does not take that ({reason})"
+        ) from None
 
 
 def _toml(value: Any) -> str:

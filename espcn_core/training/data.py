@@ -90,7 +90,11 @@ def batches(dataset: PatchDataset, config: TrainingConfig, first_step: int) -> T
     """Batches from step ``first_step`` onwards, made one ahead in a thread of their own."""
     per_batch = config.batch // config.patches_per_slice
     return ThreadDataLoader(
-        dataset, batch_sampler=_Samples(per_batch, first_step), collate_fn=_joined, num_workers=0
+        dataset,
+        batch_sampler=_Samples(per_batch, first_step),
+        collate_fn=_joined,
+        num_workers=0,
+        generator=torch.Generator(),  # else loaders draw from, and reset, the state that a checkpoint keeps
     )
 
 

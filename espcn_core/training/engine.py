@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,6 +24,9 @@ _PROBE = 30
 
 _LEAST_LEFT = 50
 """Steps that a run out of time still takes, so that the learning rate reaches its end."""
+
+# ignite logs what it raises; without any handler Python would print that too, and so say it twice.
+logging.getLogger("ignite").addHandler(logging.NullHandler())
 
 _REPORT_EVERY = 5
 """Steps between two reports of the loss; on a GPU reading it means waiting for the step."""
@@ -89,7 +94,7 @@ class Loop:
         """Take steps until the run is at its end; returns False if it was stopped before."""
         if self.finished:
             return True
-        engine = Engine(self._step)
+        engine = Engine(lambda _, batch: self.step(batch))
         engine.load_state_dict(
             {
                 "iteration": self.state.step,
@@ -114,7 +119,8 @@ class Loop:
         """Whether no step is left."""
         return self.state.step >= self.state.schedule.total
 
-    def _step(self, _: Engine, batch: Pair) -> Tensor:
+    def step(self, batch: Pair) -> Tensor:
+        """One step of the optimiser on pairs of patches; returns the loss."""
         state = self.state
         coarse, fine = (tensor.to(self.device, non_blocking=True) for tensor in batch)
         narrow = self.precision != torch.float32
@@ -158,10 +164,12 @@ class Loop:
         state = self.state
         steps = (state.step - 1) % self.config.steps_per_epoch + 1
         loss = state.loss_sum.item() / steps
-        if loss != loss or loss == float("inf"):
+        if not math.isfinite(loss):
             raise EspcnError(f"the loss is {loss} after {state.step} steps: make learning_rate smaller")
         state.loss_sum.zero_()
         score = self.validate()
+        if math.isnan(score.psnr):
+            raise EspcnError(f"the weights are NaN after {state.step} steps: make learning_rate smaller")
         state.seconds = self._seconds()
         if self.config.minutes and not self.finished:
             self._plan()
@@ -175,7 +183,9 @@ class Loop:
         (step, seconds), now = self._mark, self._seconds()
         if self.state.step > step:
             left = (60 * self.config.minutes - now) * (self.state.step - step) / (now - seconds)
-            total = self.state.step + max(_LEAST_LEFT, int(left))
+            planned = self.state.schedule.total - self.state.step
+            least = min(_LEAST_LEFT, planned)  # or short epochs would put off the end again and again
+            total = self.state.step + max(least, int(left))
             self.state.schedule.plan(min(total, self.config.epochs * self.config.steps_per_epoch))
         self._mark = (self.state.step, now)
 

@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from espcn_core.figshare import Split
+from espcn_core.files import complete_file
 from espcn_core.models.cards import Card, save_model
 from espcn_core.training.config import TrainingConfig
 from espcn_core.training.state import RunState
@@ -35,6 +36,8 @@ class Keeper:
         Patient of each slice.
     baseline : Score
         Bicubic interpolation on the slices that are validated after each epoch.
+    command : str
+        How the run was started, for the card.
     say : callable
         Gets a sentence after each epoch.
     """
@@ -47,6 +50,7 @@ class Keeper:
         sides: Split,
         patients: dict[int, str],
         baseline: Score,
+        command: str,
         say: Callable[[str], None],
     ) -> None:
         self.config = config
@@ -55,6 +59,7 @@ class Keeper:
         self.sides = sides
         self.patients = {index: patients[index] for index in (*sides.train, *sides.validation)}
         self.baseline = baseline
+        self.command = command
         self.weights = out / f"{config.name}.safetensors"
         self._say = say
         self._board = SummaryWriter(str(out / "tensorboard"), purge_step=state.step + 1)
@@ -72,7 +77,8 @@ class Keeper:
             "gain": score.psnr - self.baseline.psnr,
         }
         state.history.append(row)
-        (self.out / LOG).write_text(_csv(state.history), encoding="utf-8")
+        with complete_file(self.out / LOG) as file:
+            file.write(_csv(state.history).encode())
         for name in ("loss", "learning_rate", "psnr", "ssim", "gain"):
             self._board.add_scalar(name, row[name], state.step)
         self._board.flush()
@@ -91,6 +97,7 @@ class Keeper:
             self.out,
             config=dataclasses.asdict(self.config),
             split={**dataclasses.asdict(self.sides), "patients": self.patients},
+            command=self.command,
         )
 
     def keep(self, network: nn.Module, score: Score, baseline: Score) -> None:
@@ -106,7 +113,7 @@ class Keeper:
         config, sides = self.config, self.sides
         settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in ("data", "device")}
         training = {
-            "data": "figshare brain tumor dataset (Cheng 2017), T1-weighted contrast-enhanced slices",
+            "data": "figshare brain tumor dataset (Cheng 2017)",
             "doi": "10.6084/m9.figshare.1512427",
             "licence": "CC BY 4.0",
             "slices": len(sides.train),
@@ -117,7 +124,7 @@ class Keeper:
             "coarse_spacing_mm": SPACING * config.shrink * config.scale,
             "contrast": "contrast-enhanced T1, magnitude",
             "steps": self.state.step,
-            "command": f"espcn-core train --config {config.name}.toml --data DATA --out RUN",
+            "command": self.command,
             "config": settings,
         }
         metrics = {

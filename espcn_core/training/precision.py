@@ -24,7 +24,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
             return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
         return torch.float32
     if name == "float16" and device.type != "cuda":
-        raise RequestError(f"float16 is trained on CUDA only, not on {device.type}: use --precision auto")
+        raise RequestError(f"float16 is trained on CUDA only, not on {device.type}: set precision to auto")
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
 
 

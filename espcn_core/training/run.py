@@ -9,6 +9,8 @@ from typing import Any
 
 from espcn_core.errors import DataError, RequestError
 from espcn_core.figshare import FigshareSource, Split, open_source, split
+from espcn_core.figshare.folds import person
+from espcn_core.files import clear_leftovers, complete_file
 from espcn_core.models.cards import load_model
 from espcn_core.training.config import TrainingConfig, parse_config
 from espcn_core.training.data import (
@@ -28,6 +30,9 @@ from espcn_core.upscaling.torch_engine import choose_device
 
 CONFIG = "config.toml"
 
+COMMAND = f"espcn-core train --config {CONFIG} --data PATH --out RUN"
+"""A run again from the file that it leaves in its folder."""
+
 
 @dataclass(frozen=True)
 class Result:
@@ -38,7 +43,7 @@ class Result:
     finished : bool
         False if it was stopped: it can be resumed.
     weights : Path or None
-        The best weights so far; their card lies beside them.
+        The best weights so far, None before the first validation; their card lies beside them.
     score, baseline : Score or None
         Of these weights and of bicubic interpolation on all held-out slices, at the end of the run.
     """
@@ -64,7 +69,8 @@ def begin(config: TrainingConfig, out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise RequestError(f"{out} is a file: name a folder with --out")
     out.mkdir(parents=True, exist_ok=True)
-    (out / CONFIG).write_text(config.to_toml(), encoding="utf-8")
+    with complete_file(out / CONFIG) as file:
+        file.write(config.to_toml().encode())
 
 
 def resumable(out: Path, **overrides: Any) -> tuple[TrainingConfig, dict[str, Any]]:
@@ -84,6 +90,7 @@ def train(
     out: Path,
     checkpoint: dict[str, Any] | None = None,
     *,
+    command: str = COMMAND,
     say: Callable[[str], None] = lambda _: None,
     watch: Callable[[Status], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
@@ -98,6 +105,8 @@ def train(
         with their card, ``<name>.safetensors`` and ``<name>.json``.
     checkpoint : dict, optional
         From `resumable`.
+    command : str
+        How the run is started, for the card; a resumed run keeps what its checkpoint says.
     say : callable
         Gets sentences about what happens.
     watch : callable
@@ -110,8 +119,9 @@ def train(
     DataError
         If the data set cannot be read, or is not the one of the checkpoint.
     EspcnError
-        If the loss becomes infinite.
+        If the loss or the weights are no longer finite.
     """
+    clear_leftovers(out)
     device = choose_device(config.device)
     precision = choose_precision(config.precision, device)
     with without_metadata(), open_source(Path(config.data)) as source:
@@ -120,6 +130,7 @@ def train(
         state = RunState.fresh(config, device, precision)
         if checkpoint is not None:
             state.load(checkpoint)
+            command = checkpoint.get("command", COMMAND)
         say(
             f"{config.name} on {device.type} in {str(precision).removeprefix('torch.')}: "
             f"{len(sides.train)} slices to train, {len(sides.validation)} of fold {config.fold} held out"
@@ -131,7 +142,7 @@ def train(
         slices = cached_slices(source, sides.train, config)
         if len(slices) < len(sides.train):
             say(f"{len(sides.train) - len(slices)} slices are smaller than a patch and left out")
-        keeper = Keeper(config, out, state, sides, patients, baseline, say)
+        keeper = Keeper(config, out, state, sides, patients, baseline, command, say)
         ema = padded(state.ema.ema_model, config.factor)
         loop = Loop(
             config,
@@ -147,7 +158,7 @@ def train(
         finished = loop.run(batches(PatchDataset(slices, config), config, state.step))
         keeper.close()
         if not finished:
-            return Result(False, keeper.weights)
+            return Result(False, keeper.weights if state.history else None)
         del slices
         say(f"measuring the best weights on all {len(sides.validation)} held-out slices")
         best = load_model(keeper.weights)[0].to(device)
@@ -177,7 +188,7 @@ def _sides(
             raise DataError(
                 f"{config.data} is not the data set that the run began with: name that with --data"
             )
-    both = {patients[i] for i in sides.train} & {patients[i] for i in sides.validation}
+    both = {person(patients[i]) for i in sides.train} & {person(patients[i]) for i in sides.validation}
     if both:
         raise DataError(f"patient {min(both)} is on both sides of fold {config.fold}: check cvind.mat")
     return sides

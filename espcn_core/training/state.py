@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from ignite.handlers import DiskSaver, EMAHandler
+from ignite.handlers import EMAHandler
 from torch import nn
 
 from espcn_core.errors import DataError
+from espcn_core.files import complete_file
 from espcn_core.models import build
 from espcn_core.training.config import TrainingConfig
 from espcn_core.training.schedule import CosineSchedule
 
 CHECKPOINT = "checkpoint.pt"
+
+_STATE = ("network", "ema", "optimizer", "schedule", "scaler", "step", "seconds", "loss_sum", "history")
+_KEYS = frozenset((*_STATE, "best_psnr", "random", "config", "split"))
+"""What a checkpoint must hold to be resumed from."""
 
 
 @dataclass
@@ -92,7 +98,10 @@ class RunState:
             "random": {"torch": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()},
             **more,
         }
-        DiskSaver(folder, atomic=True, create_dir=False, require_empty=False)(content, CHECKPOINT)
+        packed = io.BytesIO()
+        torch.save(content, packed)
+        with complete_file(folder / CHECKPOINT) as file:
+            file.write(packed.getbuffer())
 
     def load(self, content: dict[str, Any]) -> None:
         """Take over the content of a checkpoint."""
@@ -127,4 +136,6 @@ def read_checkpoint(folder: Path) -> dict[str, Any]:
     except Exception as error:  # a damaged file can fail in any of the layers that unpack it
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path} is damaged: start the run again in another folder ({reason})") from error
+    if not isinstance(content, dict) or not content.keys() >= _KEYS:
+        raise DataError(f"{path} is not the checkpoint of a run: name another folder with --out")
     return content

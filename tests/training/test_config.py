@@ -1,0 +1,208 @@
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from espcn_core.degradation import KINDS
+from espcn_core.errors import RequestError
+from espcn_core.training.config import LOSSES, PRECISIONS, TrainingConfig, parse_config, read_config
+
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+
+fractions = st.floats(0, 1e9, allow_nan=False)
+networks = st.one_of(
+    st.tuples(st.sampled_from(["espcn", "espcn-2016"]), st.just({})),
+    st.tuples(
+        st.just("espcn-r"),
+        st.fixed_dictionaries({}, optional={"width": st.integers(1, 8), "depth": st.integers(0, 3)}),
+    ),
+)
+
+
+@st.composite
+def configs(draw):
+    """Any configuration that is allowed."""
+    model, arguments = draw(networks)
+    per_slice = draw(st.integers(1, 64))
+    name = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), max_size=20)
+    return TrainingConfig(
+        name=draw(name.filter(lambda text: text in ("", Path(text).name))),
+        model=model,
+        arguments=arguments,
+        scale=draw(st.integers(2, 16)),
+        degradation=draw(st.sampled_from(sorted(KINDS))),
+        shrink=draw(st.integers(1, 8)),
+        data=draw(st.text()),
+        fold=draw(st.integers(1, 5)),
+        epochs=draw(st.integers(1, 10**6)),
+        steps_per_epoch=draw(st.integers(1, 10**6)),
+        minutes=draw(fractions),
+        batch=per_slice * draw(st.integers(1, 64)),
+        patch=draw(st.integers(1, 512)),
+        patches_per_slice=per_slice,
+        learning_rate=draw(fractions.filter(bool)),
+        warmup=draw(st.integers(0, 10**6)),
+        clip=draw(fractions),
+        loss=draw(st.sampled_from(LOSSES)),
+        ema=draw(st.floats(0, 1, exclude_min=True, exclude_max=True)),
+        validation_slices=draw(st.integers(0, 10**6)),
+        precision=draw(st.sampled_from(PRECISIONS)),
+        device=draw(st.sampled_from(["auto", "cpu", "cuda", "mps"])),
+        seed=draw(st.integers(0, 2**63 - 1)),
+    )
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a configuration file and returns its path."""
+
+    def writer(content: str | bytes) -> Path:
+        path = tmp_path / "run.toml"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return writer
+
+
+@settings(max_examples=30)
+@given(configs())
+def test_a_configuration_comes_back_from_its_text(tmp_path_factory, config):
+    path = tmp_path_factory.mktemp("config") / "config.toml"
+    path.write_bytes(config.to_toml().encode())
+    assert read_config(path) == config
+
+
+def test_a_configuration_comes_back_from_its_dictionary():
+    config = TrainingConfig(name="mine", arguments={"width": 8}, clip=0.5)
+    assert parse_config(dataclasses.asdict(config)) == config
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_the_recipes_are_allowed_and_named_after_their_weights(recipe):
+    config = read_config(recipe)
+    assert config.name == recipe.stem
+    assert config.name == f"{config.model}-x{config.scale}"
+
+
+def test_there_are_recipes():
+    assert {path.stem for path in RECIPES} >= {"espcn-r-x2", "espcn-r-x4", "espcn-x4"}
+
+
+def test_without_a_file_the_defaults_count():
+    assert read_config() == TrainingConfig() == parse_config({})
+    assert TrainingConfig().name == "espcn-r-x4"
+    assert TrainingConfig(model="espcn", scale=3).name == "espcn-x3"
+    assert TrainingConfig(scale=3).factor == (3, 3)
+
+
+def test_what_is_given_wins_over_the_file(write):
+    path = write('model = "espcn"\nscale = 2\nlearning_rate = 1\n')
+    config = read_config(path, scale=3, model=None, seed=7)
+    assert (config.model, config.scale, config.seed) == ("espcn", 3, 7)
+    assert config.learning_rate == 1.0
+    assert isinstance(config.learning_rate, float)
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"),
+    [("learning_rat", "learning_rate"), ("lr_warmup", "warmup"), ("Epochs", "epochs"), ("steps", "epochs")],
+)
+def test_an_unknown_key_names_the_nearest_known_one(write, key, nearest):
+    path = write(f"{key} = 3\n")
+    with pytest.raises(
+        RequestError, match=f"no setting is called '{key}'; did you mean .*{nearest}"
+    ) as caught:
+        read_config(path)
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"scale": 2.0}, "scale is 2.0: it must be a whole number"),
+        ({"scale": "2"}, "scale is '2': it must be a whole number"),
+        ({"epochs": True}, "epochs is True: it must be a whole number"),
+        ({"clip": "much"}, "clip is 'much': it must be a number"),
+        ({"minutes": False}, "minutes is False: it must be a number"),
+        ({"model": 4}, "model is 4: it must be text"),
+        ({"arguments": [8]}, r"arguments is \[8\]: it must be a table"),
+        ({"learning_rate": float("nan")}, "learning_rate is nan: it must be finite"),
+        ({"minutes": float("inf")}, "minutes is inf: it must be finite"),
+        ({"model": "espcn_r"}, "model is 'espcn_r'; did you mean espcn-r"),
+        ({"degradation": "cubic"}, "degradation is 'cubic'; did you mean bicubic"),
+        ({"loss": "mse"}, "loss is 'mse'; there are charbonnier, l1"),
+        ({"precision": "bfloat"}, "precision is 'bfloat'; did you mean bfloat16"),
+        ({"scale": 1}, "scale is 1: it must be from 2 to 16"),
+        ({"scale": 17}, "scale is 17: it must be from 2 to 16"),
+        ({"fold": 0}, "fold is 0: it must be from 1 to 5"),
+        ({"fold": 6}, "fold is 6: it must be from 1 to 5"),
+        ({"learning_rate": 0}, "learning_rate is 0.0: it must be more than 0"),
+        ({"ema": 1}, "ema is 1.0: it must be between 0 and 1"),
+        ({"ema": 0}, "ema is 0.0: it must be between 0 and 1"),
+        ({"seed": 2**63}, "seed is 9223372036854775808: it must be less than"),
+        ({"batch": 10, "patches_per_slice": 4}, "batch is 10: it must be a whole multiple of .*, 4"),
+        ({"name": "runs/mine"}, "name is 'runs/mine': it must be a file name without folders"),
+        *[
+            ({name: 0}, f"{name} is 0: it must be at least 1")
+            for name in ("shrink", "epochs", "steps_per_epoch", "batch", "patch", "patches_per_slice")
+        ],
+        *[
+            ({name: -1}, rf"{name} is -1(\.0)?: it must be at least 0")
+            for name in ("minutes", "warmup", "clip", "validation_slices", "seed")
+        ],
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(values, message):
+    with pytest.raises(RequestError, match=message):
+        parse_config(values)
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments"),
+    [
+        ("espcn", {"width": 8}),
+        ("espcn-r", {"width": 0.5}),
+        ("espcn-r", {"width": -8}),
+        ("espcn-r", {"depth": "six"}),
+        ("espcn-r", {"channels": 3}),
+        ("espcn-r", {"factor": 2}),
+        ("espcn-r", {"no word": 1}),
+    ],
+)
+def test_arguments_that_the_network_cannot_be_built_with_are_refused(model, arguments):
+    (key,) = arguments
+    with pytest.raises(RequestError, match=rf"{model}.*{key}|{key}.*{model}") as caught:
+        TrainingConfig(model=model, arguments=arguments)
+    assert "\n" not in str(caught.value)
+
+
+def test_trying_the_network_draws_no_random_numbers():
+    before = torch.get_rng_state()
+    TrainingConfig()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("content", ["scale = ", b"name = '\xff'", "scale = 2\nscale = 3", "= 1"])
+def test_a_file_that_is_not_toml_is_named(write, content):
+    path = write(content)
+    with pytest.raises(RequestError, match=r"run\.toml is not a readable TOML file"):
+        read_config(path)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(RequestError, match=r"none\.toml is not there"):
+        read_config(tmp_path / "none.toml")
+    with pytest.raises(RequestError, match="is not a readable TOML file"):
+        read_config(tmp_path)
+
+
+def test_a_table_of_arguments_stands_at_the_end():
+    text = TrainingConfig(arguments={"width": 8, "depth": 2}).to_toml()
+    assert text.endswith("\n[arguments]\nwidth = 8\ndepth = 2\n")
+    assert tomllib.loads(text)["arguments"] == {"width": 8, "depth": 2}
