@@ -193,7 +193,8 @@ def save_model(network: nn.Module, card: Card, folder: Path) -> Path:
     content = safetensors.torch.save(tensors)
     path = folder / f"{card.name}.safetensors"
     complete = dataclasses.replace(card, sha256=hashlib.sha256(content).hexdigest())
-    for file_path, file_content in ((path, content), (path.with_suffix(".json"), complete.to_json().encode())):
-        with complete_file(file_path) as file:
-            file.write(file_content)
+    texts = {path: content, path.with_suffix(".json"): complete.to_json().encode()}
+    for target, text in texts.items():
+        with complete_file(target) as file:
+            file.write(text)
     return path
