@@ -2,7 +2,8 @@
 
 All kinds are edge-aligned: coarse voxel j stands for the fine voxels jr .. jr + r - 1, so its centre lies in
 the middle of theirs (`espcn_core.grid.Grid.coarser`). A ramp stays the same ramp in the world, the mean
-stays, and flipping before or after makes no difference. Each kind is separable: one axis after the other.
+stays (but for ``point``), and flipping before or after makes no difference. Each kind is separable: one axis
+after the other. `rician` adds the noise of a magnitude image to what comes out.
 """
 
 from __future__ import annotations
@@ -28,11 +29,14 @@ def degrade(image: Tensor, factor: Sequence[int], kind: str) -> Tensor:
         Floating point; each n a whole multiple of its factor.
     factor : sequence of d int
         Fine voxels per coarse voxel along each of the last d axes; 1 leaves an axis alone.
-    kind : {"area", "bicubic", "gaussian", "kspace"}
+    kind : {"area", "bicubic", "gaussian", "kspace", "point"}
         - ``area``: the mean of the r fine voxels.
         - ``bicubic``: antialiased cubic convolution (a = -0.5, stretched by r), as in MATLAB and Pillow.
         - ``gaussian``: a Gaussian profile whose full width at half maximum is one coarse voxel.
         - ``kspace``: the central n / r of the spectrum; the result keeps its sign (no magnitude is taken).
+        - ``point``: the value at the coarse voxel's centre, without any antialiasing. For an even r that lies
+          between the two middle voxels and is their mean, as in linear interpolation; for r = 2 this is
+          ``area``.
 
     Returns
     -------
@@ -67,6 +71,28 @@ def gaussian_profile(image: Tensor, axis: int, factor: int, *, fwhm: float, spac
     """
     sigma = fwhm / spacing * FWHM_TO_SIGMA
     return _gaussian(image.movedim(axis, -1), factor, sigma).movedim(-1, axis)
+
+
+def rician(image: Tensor, sigma: float, floor: float, generator: torch.Generator) -> Tensor:
+    """Add the noise of a magnitude image: ``|image - floor + n_1 + i n_2| + floor``.
+
+    Parameters
+    ----------
+    image : Tensor
+        Of any shape, on the CPU.
+    sigma : float
+        Standard deviation of either part of the complex noise, in the image's unit.
+    floor : float
+        The value of no signal, 0 in a magnitude image; there the noise has the mean ``1.25 sigma``.
+    generator : torch.Generator
+        Draws the noise; the same state gives the same noise.
+
+    Notes
+    -----
+    Gudbjartsson and Patz (1995), The Rician distribution of noisy MRI data, doi 10.1002/mrm.1910340618.
+    """
+    real, imaginary = torch.randn(2, *image.shape, generator=generator, dtype=image.dtype) * sigma
+    return torch.hypot(image - floor + real, imaginary) + floor
 
 
 def _area(image: Tensor, r: int) -> Tensor:
@@ -107,9 +133,15 @@ def _kspace(image: Tensor, r: int) -> Tensor:
     return aligned / r
 
 
+def _point(image: Tensor, r: int) -> Tensor:
+    voxels = image.reshape(*image.shape[:-1], -1, r)
+    return voxels[..., (r - 1) // 2 : r // 2 + 1].mean(-1)
+
+
 KINDS: dict[str, Callable[[Tensor, int], Tensor]] = {
     "area": _area,
     "bicubic": _bicubic,
     "gaussian": lambda image, r: _gaussian(image, r, r * FWHM_TO_SIGMA),
     "kspace": _kspace,
+    "point": _point,
 }

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from espcn_core.evaluation.metrics import psnr, ssim
+from espcn_core.evaluation.metrics import WINDOW, checkerboard, drift, hfen, psnr, ssim, ssim_map
 
 
 def test_psnr_by_hand():
@@ -35,3 +35,65 @@ def test_ssim_falls_with_noise_and_is_1_for_the_truth():
     assert values[0] == pytest.approx(1, abs=1e-6)
     assert values == sorted(values, reverse=True)
     assert values[-1] < 0.6
+
+
+def test_the_map_of_the_similarity_belongs_to_its_pixels():
+    """An error in one place lowers what is within the window around it, and nothing else."""
+    truth = torch.rand(1, 1, 40, 50, generator=torch.Generator().manual_seed(1))
+    test = truth.clone()
+    test[0, 0, 20, 30] += 0.5
+    values = ssim_map(test, truth, 1.0)[0, 0]
+    assert values.shape == (30, 40)
+    lowered = (values < 1 - 1e-5).nonzero() + WINDOW
+    assert (lowered.amin(0) >= torch.tensor([15, 25])).all()
+    assert (lowered.amax(0) <= torch.tensor([25, 35])).all()
+    assert values.mean() == pytest.approx(ssim(test, truth, 1.0))
+
+
+def test_hfen_counts_edges_alone():
+    truth = torch.rand(60, 50, generator=torch.Generator().manual_seed(1))
+    assert hfen(truth, truth) == 0
+    assert hfen(truth + 7, truth) == pytest.approx(0, abs=1e-4)
+    assert hfen(torch.zeros_like(truth), truth) == pytest.approx(1, abs=1e-4)
+    assert hfen(1.25 * truth, truth) == pytest.approx(0.25, abs=1e-4)
+    assert hfen(100 * 1.25 * truth, 100 * truth) == pytest.approx(0.25, abs=1e-4)
+    assert math.isnan(hfen(truth, torch.ones_like(truth)))
+
+
+def test_hfen_is_the_laplacian_of_a_gaussian():
+    """A wave comes out with the kernel's response, which is near that of the formula."""
+    x = torch.arange(200, dtype=torch.float64)
+    wave = torch.cos(0.3 * x)[:, None].expand(-1, 60).float()
+    ramp = (x / 1000)[:, None].expand(-1, 60).float()
+    response = 0.3**2 * math.exp(-((0.3 * 1.5) ** 2) / 2)
+    bump = torch.zeros(200, 60)
+    bump[100, 30] = 1
+    kernel = hfen(wave + bump, wave) * response * math.sqrt(0.5 * (200 - 14) * (60 - 14))
+    expected = math.sqrt(2 / (math.pi * 1.5**6) / 4)  # norm of the kernel, by integration
+    assert kernel == pytest.approx(expected, rel=0.02)
+    assert hfen(wave + ramp, wave) == pytest.approx(0, abs=1e-4)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4])
+def test_checkerboard_finds_the_pattern_of_a_pixel_shuffle(factor):
+    smooth = torch.hann_window(96)[:, None] * torch.hann_window(120)
+    generator = torch.Generator().manual_seed(factor)
+    tile = torch.randn(factor, factor, generator=generator)
+    pattern = (tile - tile.mean()).repeat(96 // factor, 120 // factor)
+    assert checkerboard(smooth, factor) < 1e-6
+    assert checkerboard(pattern, factor) > 0.9
+    assert checkerboard(smooth + 0.1 * pattern, factor) > 1000 * checkerboard(smooth, factor)
+    assert checkerboard(smooth + 0.1 * smooth * pattern, factor) > 1000 * checkerboard(smooth, factor)
+
+
+def test_checkerboard_of_white_noise_is_the_share_of_the_frequencies():
+    noise = torch.randn(256, 256, generator=torch.Generator().manual_seed(1))
+    assert checkerboard(noise, 4) == pytest.approx(15 * 9**2 / 256**2, rel=0.25)
+    assert checkerboard(3 * noise + 100, 4) == pytest.approx(checkerboard(noise, 4), rel=1e-3)
+
+
+def test_drift_is_signed_and_relative():
+    coarse = torch.rand(10, 10)
+    fine = coarse.repeat_interleave(2, 0).repeat_interleave(2, 1)
+    assert drift(fine, coarse, 4.0) == pytest.approx(0, abs=1e-7)
+    assert drift(fine - 0.2, coarse, 4.0) == pytest.approx(-0.05, abs=1e-6)

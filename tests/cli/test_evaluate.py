@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import csv
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from espcn_core.models import build
+from espcn_core.models.cards import Card, save_model
+
+RESULTS = "results.json", "records.csv"
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    """Weights whose residual is zero, trained on all folds but the fourth."""
+    training = {"held_out_fold": 4, "folds_from": "cvind"}
+    card = Card("untrained", "espcn-r", (4, 4), "bicubic", {"width": 8, "depth": 1}, training)
+    return save_model(build("espcn-r", (4, 4), width=8, depth=1), card, tmp_path_factory.mktemp("model"))
+
+
+def test_the_same_call_writes_the_same_numbers_however_many_jobs(cli, figshare_dir, tmp_path, untrained):
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder, jobs in zip(folders, (1, 2), strict=True):
+        answer = cli(
+            "evaluate",
+            *("--data", figshare_dir, "--models", f"{untrained},nearest,bicubic,lanczos"),
+            *(
+                "--degradation",
+                "bicubic,area+rician2",
+                "--limit",
+                3,
+                "--shrink",
+                2,
+                "--out",
+                folder,
+                "--jobs",
+                jobs,
+            ),
+        )
+        assert answer.code == 0, answer.err
+    for name in RESULTS:
+        first, second = (folder.joinpath(name).read_bytes() for folder in folders)
+        assert first == second
+    assert (folders[1] / "report.html").stat().st_size > 10_000
+
+    assert "mean over 2 patients" in answer.out
+    assert str(folders[1] / "report.html") in answer.out.replace("\n", "")
+    rows = [line.replace("│", " ").split() for line in answer.out.splitlines()]
+    gains = {row[0]: float(row[2]) for row in rows if row and row[0] in ("untrained", "nearest", "lanczos")}
+    assert gains["nearest"] < gains["untrained"] == 0 < gains["lanczos"]
+
+    results = json.loads((folders[0] / "results.json").read_text())
+    about = results["about"]
+    assert (about["fold"], about["slices"], about["data"]) == (4, 3, figshare_dir.name)
+    assert about["command"] == (
+        "espcn-core evaluate --data PATH --models untrained.safetensors,nearest,bicubic,lanczos "
+        "--degradation bicubic,area+rician2 --shrink 2 --limit 3 --out DIR"
+    )
+    assert str(tmp_path) not in (folders[0] / "results.json").read_text()
+    with (folders[0] / "records.csv").open(newline="") as file:
+        records = list(csv.DictReader(file))
+    assert len(records) == 3 * 2 * 4 * 4
+    assert {record["degradation"] for record in records} == {"bicubic", "area+rician2"}
+
+
+def test_a_folder_of_volumes(cli, tmp_path, save):
+    for name in ("a", "b"):
+        save(tmp_path / "volumes" / f"{name}.nii.gz", (24, 20, 3), np.float32)
+    out = tmp_path / "out"
+    answer = cli(
+        *("evaluate", "--data", tmp_path / "volumes", "--models", "linear,bspline", "--scale", 2),
+        *("--plane", "axial", "--degradation", "gaussian", "--out", out, "--jobs", 1),
+    )
+    assert answer.code == 0, answer.err
+    about = json.loads((out / "results.json").read_text())["about"]
+    assert (about["kind"], about["fold"], about["slices"], about["patients"]) == ("volumes", None, 6, 2)
+    assert about["methods"] == ["linear", "bspline", "bicubic"]
+    assert "--plane axial" in about["command"]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--models", "bicubic"], "give --scale"),
+        (["--models", "nothing", "--scale", 4], "no method is called 'nothing'"),
+        (["--models", "bicubic", "--scale", 4, "--degradation", "blur"], "no degradation is called 'blur'"),
+        (["--models", "bicubic", "--scale", 4, "--fold", 6], "there is no fold 6"),
+    ],
+)
+def test_a_wrong_call_gets_one_sentence_and_no_folder(cli, figshare_dir, tmp_path, options, sentence):
+    answer = cli("evaluate", "--data", figshare_dir, "--out", tmp_path / "out", *options)
+    assert answer.code == 2
+    assert sentence in answer.err
+    assert len(answer.err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_is_not_measured_on_what_it_was_trained_on(cli, figshare_dir, tmp_path, untrained):
+    answer = cli(
+        *("evaluate", "--data", figshare_dir, "--models", untrained, "--fold", 3),
+        *("--out", tmp_path / "out"),
+    )
+    assert answer.code == 2
+    assert "untrained was trained on the slices of fold 3, all but fold 4" in answer.err
+
+
+def test_what_is_not_installed_is_named(cli, figshare_dir, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    for name in [name for name in sys.modules if name.startswith("espcn_core.evaluation.report")]:
+        monkeypatch.delitem(sys.modules, name)
+    answer = cli("evaluate", "--data", figshare_dir, "--scale", 4, "--out", tmp_path / "out")
+    assert answer.code == 2
+    assert "evaluation needs matplotlib: pip install 'espcn-core[report]'" in answer.err
