@@ -54,6 +54,7 @@ def main() -> None:
             image = torch.from_numpy(source.read(index).image.astype(np.float32))
             if shrink > 1:
                 image = degrade(image, (shrink, shrink), "bicubic")
+            image = image[: image.shape[0] // scale * scale, : image.shape[1] // scale * scale]
             rows.append(measure(image, scale, card.degradation, options.model, engines))
             gains.append(rows[-1][1] - rows[-1][0])
 

@@ -123,7 +123,8 @@ def evaluate(
 
     with _bar() as progress:
         records = measure(wanted, jobs or os.cpu_count() or 1, progress)
-    about = describe(wanted, records, data=data.resolve().name, command=command)
+    named = "figshare brain tumor slices" if wanted.cases.kind == "figshare" else data.resolve().name
+    about = describe(wanted, records, data=named, command=command)
     examples = [make_example(wanted, case) for case in pick_cases(about, records).values()]
     page = report(about, records, examples, out)
 

@@ -54,7 +54,7 @@ def test_the_same_call_writes_the_same_numbers_however_many_jobs(cli, figshare_d
 
     results = json.loads((folders[0] / "results.json").read_text())
     about = results["about"]
-    assert (about["fold"], about["slices"], about["data"]) == (4, 3, figshare_dir.name)
+    assert (about["fold"], about["slices"], about["data"]) == (4, 3, "figshare brain tumor slices")
     assert about["command"] == (
         "espcn-core evaluate --data PATH --models untrained.safetensors,nearest,bicubic,lanczos "
         "--degradation bicubic,area+rician2 --shrink 2 --limit 3 --out DIR"
