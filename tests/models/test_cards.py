@@ -48,7 +48,7 @@ def test_what_is_saved_is_loaded(tmp_path, architecture, factor, arguments):
 
 
 def test_the_shipped_weights_are_what_their_cards_say():
-    assert {"espcn-r-x2", "espcn-r-x4", "espcn-x4"} <= set(shipped_cards())
+    assert {"espcn-r-x2", "espcn-r-x3", "espcn-r-x4", "espcn-x4"} <= set(shipped_cards())
     for name, described in shipped_cards().items():
         network, loaded = load_model(name)
         assert loaded == described
@@ -67,7 +67,7 @@ def test_unknown_models_are_refused_with_the_nearest_names():
         load_model("espcn-rx2")
     with pytest.raises(RequestError, match=r"there is no weight file .*none\.safetensors"):
         load_model("none.safetensors")
-    with pytest.raises(RequestError, match="no model has scale 7: there are models for scale 2, 4"):
+    with pytest.raises(RequestError, match="no model has scale 7: there are models for scale 2, 3, 4"):
         default_model((7, 7))
     with pytest.raises(RequestError, match="no model is called"):
         load_model("../weights/espcn-r-x2")
