@@ -104,11 +104,11 @@ def upscale(
     from espcn_core.upscaling.torch_engine import Engines
 
     found = find_jobs(inputs, output, suffix, resume=existing == "skip")
+    clear_leftovers_of(found)
     if existing == "error":
         refuse_existing(found)
     engines = Engines(device)
     model, scale = _choose_model(engines, model, scale)
-    clear_leftovers_of(found)
 
     request = Request(scale, model, plane, dtype)
     report = Report(len(found), str(engines.device), quiet)
