@@ -21,12 +21,10 @@ from torch.nn import functional
 from espcn_core.api import upscale_array
 from espcn_core.degradation import degrade
 from espcn_core.evaluation.metrics import psnr, ssim
-from espcn_core.figshare import open_source, split
+from espcn_core.figshare import SPACING, from_runs, open_source, split, unseen
 from espcn_core.grid import Grid
 from espcn_core.models.cards import find_weights, read_card
 from espcn_core.upscaling.torch_engine import Engines
-
-SPACING = 0.49
 
 
 def main() -> None:
@@ -46,7 +44,8 @@ def main() -> None:
 
     gains, rows, engines = [], [], Engines()
     with open_source(options.data) as source:
-        indices = split(source, fold).validation
+        trained = from_runs(card.training.get("trained_slices", ""))
+        indices = unseen(source, split(source, fold).validation, trained)
         patients = source.patients()
         if options.limit:
             indices = indices[:: max(1, len(indices) // options.limit)]

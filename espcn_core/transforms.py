@@ -8,7 +8,7 @@ quarter turns, keep each pixel where it is in the world.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,18 +19,16 @@ from monai.transforms import MapTransform, Randomizable, SpatialCrop
 from torch import Tensor
 
 from espcn_core.degradation import degrade
+from espcn_core.figshare import SPACING, FigshareSource
 from espcn_core.grid import Grid
 from espcn_core.intensity import IntensityMap
-
-if TYPE_CHECKING:
-    from espcn_core.figshare import FigshareSource
 
 __all__ = ["Degraded", "FitIntensityd", "LoadSliced", "RandAlignedPatchesd"]
 
 Item = dict[Hashable, Any]
 
-FIELD_OF_VIEW = 512 * 0.49
-"""Side of a figshare slice in mm: 512 pixels of 0.49 mm."""
+FIELD_OF_VIEW = 512 * SPACING
+"""Side of a figshare slice in mm."""
 
 THICKNESS = 6.0
 """Of a figshare slice in mm."""

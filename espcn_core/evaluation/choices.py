@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from espcn_core.degradation import KINDS
-from espcn_core.errors import DataError, RequestError
+from espcn_core.errors import DataError, RequestError, WeightsError
 from espcn_core.evaluation.cases import NOISY, Cases, FigshareCases, VolumeCases, evenly
 from espcn_core.evaluation.methods import BASELINES, Network, find_methods
 from espcn_core.models import did_you_mean
@@ -197,7 +197,7 @@ def choose_cases(
 
     if plane != "auto":
         raise RequestError(f"--plane {plane} is for volumes: leave it out for the figshare data set")
-    from espcn_core.figshare import open_source, split
+    from espcn_core.figshare import open_source, split, unseen
 
     source = open_source(data)
     fold = _choose_fold(cards, fold)
@@ -211,9 +211,22 @@ def choose_cases(
                     f"the folds that {name} was trained on come from {card.training['folds_from']} and "
                     f"those of {data} from {halves.by}: use the same data set, with or without its cvind.mat"
                 )
-        indices = halves.validation
+        trained = frozenset[int]().union(*(_trained(name, card) for name, card in cards.items()))
+        indices = unseen(source, halves.validation, trained)
+        if not indices:
+            raise DataError(f"the models were trained on slices of every patient in fold {fold} of {data}")
     shrink = choose_shrink(cards) if shrink is None else shrink
     return FigshareCases(source, tuple(evenly(indices, limit)), scale, shrink), fold
+
+
+def _trained(name: str, card: Card) -> frozenset[int]:
+    """The slices that a card says its model was trained on; none if it does not say."""
+    from espcn_core.figshare import from_runs
+
+    try:
+        return from_runs(card.training.get("trained_slices", ""))
+    except (AttributeError, ValueError):
+        raise WeightsError(f"the card of {name} does not list its trained_slices as in 1-3, 7") from None
 
 
 def _choose_fold(cards: Mapping[str, Card], asked: int | None) -> int | None:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 
 from espcn_core.errors import DataError
 from espcn_core.figshare.folds import person
-from espcn_core.figshare.slices import HALF_SIZE, SLICE_COUNT, FigshareSlice, FigshareSource, expected_size
+from espcn_core.figshare.slices import (
+    HALF_SIZE,
+    SLICE_COUNT,
+    FigshareSlice,
+    FigshareSource,
+    as_runs,
+    expected_size,
+)
 
 
 @dataclass(frozen=True)
@@ -137,12 +144,6 @@ def _notes(patients: dict[int, str], folds: dict[int, int] | None, missing: tupl
 
 
 def _numbers(indices: tuple[int, ...] | list[int]) -> str:
-    """Sorted numbers as runs: 1-3, 7."""
-    runs: list[list[int]] = []
-    for index in indices:
-        if runs and index == runs[-1][1] + 1:
-            runs[-1][1] = index
-        else:
-            runs.append([index, index])
-    shown = [str(a) if a == b else f"{a}-{b}" for a, b in runs[:12]]
-    return ", ".join(shown) + (f" and {len(runs) - 12} more runs" if len(runs) > 12 else "")
+    """The first runs of many numbers."""
+    runs = as_runs(indices)
+    return ", ".join(runs[:12]) + (f" and {len(runs) - 12} more runs" if len(runs) > 12 else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -80,6 +81,17 @@ def split(source: FigshareSource, fold: int | None = None, seed: int = 0) -> Spl
             "take another fold or more slices"
         )
     return Split(tuple(train), tuple(validation), held_out, "cvind" if published else "PID")
+
+
+def unseen(source: FigshareSource, indices: Sequence[int], trained: Collection[int]) -> tuple[int, ...]:
+    """Those of the slices whose patient has no slice among the trained ones.
+
+    The folds of one copy of the data set need not be those of another, so a fold's number alone does not say
+    that a model has not seen a patient.
+    """
+    patients = source.patients()
+    known = {person(patients[index]) for index in trained if index in patients}
+    return tuple(index for index in indices if index not in trained and person(patients[index]) not in known)
 
 
 def person(pid: str) -> str:

@@ -6,6 +6,7 @@ T1-weighted contrast-enhanced slices of 233 patients, 0.49 x 0.49 mm, 6 mm thick
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -15,6 +16,9 @@ import numpy.typing as npt
 
 SLICE_COUNT = 3064
 """Slices in the whole data set; they are numbered from 1."""
+
+SPACING = 0.49
+"""Of the pixels of a 512 x 512 slice, in mm."""
 
 LABELS = {1: "meningioma", 2: "glioma", 3: "pituitary tumor"}
 """The tumor of each value of `FigshareSlice.label`."""
@@ -80,3 +84,29 @@ class FigshareSource(Protocol):
 def expected_size(index: int) -> tuple[int, int]:
     """Rows and columns of a slice in the public data set."""
     return (256, 256) if index in HALF_SIZE else (512, 512)
+
+
+def as_runs(numbers: Iterable[int]) -> list[str]:
+    """Numbers as sorted runs: 3, 1, 2, 7 are 1-3 and 7."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return [str(a) if a == b else f"{a}-{b}" for a, b in runs]
+
+
+def from_runs(text: str) -> frozenset[int]:
+    """The numbers of runs with commas between them; the inverse of `as_runs`.
+
+    Raises
+    ------
+    ValueError
+        If the text is something else.
+    """
+    numbers: set[int] = set()
+    for run in filter(None, text.replace(" ", "").split(",")):
+        first, _, last = run.partition("-")
+        numbers.update(range(int(first), int(last or first) + 1))
+    return frozenset(numbers)

@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
-from espcn_core.figshare import Split
+from espcn_core.figshare import SPACING, Split, as_runs
 from espcn_core.files import complete_file
 from espcn_core.models.cards import Card, save_model
 from espcn_core.training.config import TrainingConfig
@@ -19,8 +19,6 @@ from espcn_core.training.state import RunState
 from espcn_core.training.validation import Score
 
 LOG = "log.csv"
-SPACING = 0.49
-"""Of the data set's pixels, in mm."""
 
 
 class Keeper:
@@ -117,6 +115,7 @@ class Keeper:
             "doi": "10.6084/m9.figshare.1512427",
             "licence": "CC BY 4.0",
             "slices": len(sides.train),
+            "trained_slices": ", ".join(as_runs(sides.train)),
             "patients": len({self.patients[index] for index in sides.train}),
             "held_out_fold": sides.fold,
             "folds_from": sides.by,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from ignite.handlers.param_scheduler import ParamScheduler
 from torch.optim import Optimizer
@@ -54,8 +53,3 @@ class CosineSchedule(ParamScheduler):  # type: ignore[misc]
         rise = min(1.0, (self.event_index + 1) / (self.warmup + 1))
         rate: float = self.peak * rise * 0.5 * (1 + math.cos(math.pi * self.progress))
         return rate
-
-    @classmethod
-    def simulate_values(cls, num_events: int, **kwargs: Any) -> Any:
-        """Not offered: the end of a run may move."""
-        raise NotImplementedError

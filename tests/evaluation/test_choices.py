@@ -4,7 +4,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from espcn_core.errors import DataError, RequestError
+from espcn_core.errors import DataError, RequestError, WeightsError
 from espcn_core.evaluation.cases import FigshareCases, VolumeCases
 from espcn_core.evaluation.choices import choose, choose_degradations
 from espcn_core.evaluation.methods import BASELINES
@@ -111,3 +111,12 @@ def test_degradations():
         choose_degradations(["bicubic+rician5"])
     with pytest.raises(RequestError, match="area is asked for twice"):
         choose_degradations(["all", "area"])
+
+
+def test_patients_that_a_model_has_seen_in_another_copys_folds_are_left_out(figshare_dir, model):
+    wanted = choose(figshare_dir, [model(trained_slices="1-100")])
+    assert wanted.cases.indices == (2001, 2002, 2003)
+    with pytest.raises(DataError, match="trained on slices of every patient in fold 5"):
+        choose(figshare_dir, [model(trained_slices="2000-2001, 7")])
+    with pytest.raises(WeightsError, match="does not list its trained_slices"):
+        choose(figshare_dir, [model(trained_slices="many")])

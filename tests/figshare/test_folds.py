@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espcn_core.errors import DataError, RequestError
-from espcn_core.figshare import FigshareSource, open_source, split
+from espcn_core.figshare import FigshareSource, as_runs, from_runs, open_source, split, unseen
 from espcn_core.figshare.folds import person
 
 
@@ -112,3 +112,24 @@ def test_too_few_patients() -> None:
         split(_source({1: "a", 2: "a"}))
     with pytest.raises(DataError, match="no slice to validate with"):
         split(_source({1: "a", 2: "b"}), 5)
+
+
+def test_a_patient_with_a_trained_slice_is_not_unseen(figshare_dir):
+    with open_source(figshare_dir) as source:
+        fold_5 = split(source, 5).validation
+        assert unseen(source, fold_5, split(source, 5).train) == fold_5
+        assert unseen(source, fold_5, {2002}) == ()  # the three slices are of one patient
+        assert unseen(source, (57, 58, 143), {58, 3000}) == (143,)
+
+
+@given(st.sets(st.integers(1, 60)))
+def test_runs_are_the_numbers_they_were_made_of(numbers):
+    runs = as_runs(numbers)
+    assert from_runs(", ".join(runs)) == numbers
+    assert len(runs) == sum(n - 1 not in numbers for n in numbers)
+
+
+def test_runs_by_hand():
+    assert as_runs([3, 1, 2, 7]) == ["1-3", "7"]
+    with pytest.raises(ValueError, match="invalid literal"):
+        from_runs("many")

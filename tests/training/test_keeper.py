@@ -7,7 +7,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from espcn_core.figshare import split
+from espcn_core.figshare import from_runs, split
 from espcn_core.models.cards import load_model, read_card
 from espcn_core.training.keeper import LOG, Keeper
 from espcn_core.training.state import RunState, read_checkpoint
@@ -137,6 +137,7 @@ def test_the_card_says_what_the_weights_are(make_keeper, source):
     assert card.arguments == {"width": 8, "depth": 1}
     training = card.training
     assert training["slices"] == len(sides.train) == 9
+    assert from_runs(training["trained_slices"]) == set(sides.train)
     assert training["patients"] == len({patients[i] for i in sides.train}) == 5
     assert (training["held_out_fold"], training["folds_from"]) == (5, "cvind")
     assert (training["spacing_mm"], training["coarse_spacing_mm"]) == pytest.approx((0.98, 2.94))

@@ -77,8 +77,3 @@ def test_after_the_end_the_rate_stays_zero():
     assert rates(schedule, 2) == pytest.approx([0, 0])
     schedule.plan(5)
     assert schedule.progress == 1
-
-
-def test_the_rates_of_a_run_are_not_simulated():
-    with pytest.raises(NotImplementedError):
-        CosineSchedule.simulate_values(10)
