@@ -1,16 +1,16 @@
 """How much better than bicubic a model is on slices of patients that it was not trained on.
 
-    python -m benchmarks.quality --data PATH --model espcn-r-x4 [--fold 5] [--limit N] [--card]
+    python -m benchmarks.quality --data PATH --model espcn-r-x4 [--fold 5] [--limit N]
 
 Each held-out slice is first made smaller if the model's card says so, then coarser by the degradation of the
 card, then upscaled by the same code as the command line and compared with what it was. The peak of the PSNR
-is the range of the true slice, for all methods. `--card` writes the result into the card.
+is the range of the true slice, for all methods. This is the quick look: the numbers of the cards, by
+region and with intervals, come from ``espcn-core evaluate`` (`benchmarks.cards`).
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import statistics
 from pathlib import Path
 
@@ -33,11 +33,9 @@ def main() -> None:
     parser.add_argument("--model", required=True, help="name of shipped weights, or a weight file")
     parser.add_argument("--fold", type=int, help="held-out fold; by default the one that the card names")
     parser.add_argument("--limit", type=int, help="measure about so many slices, evenly spread")
-    parser.add_argument("--card", action="store_true", help="write the result into the model's card")
     options = parser.parse_args()
 
-    card_path = find_weights(options.model).with_suffix(".json")
-    card = read_card(card_path)
+    card = read_card(find_weights(options.model).with_suffix(".json"))
     fold = options.fold or int(card.training["held_out_fold"])
     shrink = int(card.training["config"]["shrink"])
     (scale, _) = card.factor
@@ -67,21 +65,6 @@ def main() -> None:
         f"better on {sum(gain > 0 for gain in gains)} of {len(gains)} slices; least gain {min(gains):+.2f} dB"
     )
     print(f"{ours - bicubic:+.2f} dB")
-    if options.card:
-        metrics = {
-            "psnr": round(ours, 2),
-            "ssim": round(ours_ssim, 4),
-            "bicubic_psnr": round(bicubic, 2),
-            "bicubic_ssim": round(bicubic_ssim, 4),
-            "gain": round(ours - bicubic, 2),
-            "peak": "range of the true slice",
-            "slices": len(rows),
-            "patients": people,
-            "fold": fold,
-            "degradation": size,
-            "command": f"python -m benchmarks.quality --data PATH --model {card.name}",
-        }
-        card_path.write_text(dataclasses.replace(card, metrics=metrics).to_json(), encoding="utf-8")
 
 
 def measure(

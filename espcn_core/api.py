@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from espcn_core.errors import RequestError, VolumeError
-from espcn_core.grid import Affine, Grid
+from espcn_core.grid import Grid
 from espcn_core.models.cards import default_model
 from espcn_core.upscaling.plan import Plan, make_plan
 from espcn_core.upscaling.upscaler import Progress, Result, run
@@ -57,6 +58,12 @@ def upscale(
     CancelledError
         If ``progress`` returned False.
 
+    Warns
+    -----
+    UserWarning
+        What the user should know of the result: the image is unlike those that the model was trained on, or
+        some voxels are not finite.
+
     Examples
     --------
     >>> import nibabel, espcn_core
@@ -65,19 +72,24 @@ def upscale(
     options: dict[str, Any] = {"model": model, "plane": plane, "device": device, "progress": progress}
     if isinstance(image, tuple):
         array, affine = image
-        return _upscale_pair(np.asarray(array), affine, scale, options)  # type: ignore[return-value]
+        result, plan = _upscale_pair(np.asarray(array), affine, scale, options)
+        fine: Any = result.array[:, :, 0] if np.ndim(array) == 2 else result.array
+        _warn(result)
+        return fine, plan.target.affine.copy()  # type: ignore[return-value]
     package = type(image).__module__.partition(".")[0]
     if package == "nibabel":
         from espcn_core.volumes.nifti import from_nibabel, to_nibabel
 
         volume = from_nibabel(image)
         result, plan = upscale_array(volume.array, volume.grid, scale, **options)
+        _warn(result)
         return to_nibabel(volume.finer(result.array, plan.factor))  # type: ignore[no-any-return]
     if package == "SimpleITK":
         from espcn_core.volumes.itk import from_sitk, to_sitk
 
         array, grid = from_sitk(image)
         result, plan = upscale_array(array, grid, scale, **options)
+        _warn(result)
         return to_sitk(result.array, plan.target, image)  # type: ignore[no-any-return]
     raise RequestError(
         f"an image is a nibabel image, a SimpleITK image or (array, affine), not {type(image).__name__}"
@@ -100,7 +112,7 @@ def upscale_array(
 
 def _upscale_pair(
     array: npt.NDArray[Any], affine: npt.ArrayLike, scale: int, options: dict[str, Any]
-) -> tuple[npt.NDArray[Any], Affine]:
+) -> tuple[Result, Plan]:
     if array.ndim < 2:
         raise VolumeError(f"an array of shape {array.shape} is no image: it has fewer than two axes")
     volume = array[:, :, None] if array.ndim == 2 else array
@@ -108,6 +120,10 @@ def _upscale_pair(
         grid = Grid(volume.shape[:3], np.asarray(affine, dtype=np.float64))
     except ValueError as error:
         raise VolumeError(f"the image cannot be placed in space: {error}") from error
-    result, plan = upscale_array(volume, grid, scale, **options)
-    fine = result.array[:, :, 0] if array.ndim == 2 else result.array
-    return fine, plan.target.affine.copy()
+    return upscale_array(volume, grid, scale, **options)
+
+
+def _warn(result: Result) -> None:
+    """Hand the notes of a run to whoever called `upscale`."""
+    for note in result.notes:
+        warnings.warn(note, stacklevel=3)

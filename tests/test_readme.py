@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
+
+import pytest
 
 from espcn_core.models.cards import shipped_cards
 
@@ -11,19 +14,40 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_table_of_the_models_has_the_numbers_of_their_cards():
-    rows = re.findall(
-        r"^\| `([\w-]+)` \| (.+?) \| ([\d.]+) / ([\d.]+) \| ([\d.]+) / ([\d.]+) \| \*\*([+\d.]+)\*\* \|$",
-        README,
-        re.MULTILINE,
-    )
+@pytest.fixture
+def readme(monkeypatch):
+    """`benchmarks.readme`, which writes the README's numbers from the cards."""
+    monkeypatch.syspath_prepend(ROOT)
+    import benchmarks.readme
+
+    return benchmarks.readme
+
+
+def test_the_numbers_of_the_readme_are_those_of_the_cards(readme):
+    assert readme.filled(README, shipped_cards()) == README
+    rows = re.findall(r"^\| `([\w-]+)` \|", README, re.MULTILINE)
+    assert set(rows) == set(shipped_cards())
+
+
+def test_another_number_in_a_card_or_in_the_readme_would_be_seen(readme, monkeypatch, tmp_path, capsys):
     cards = shipped_cards()
-    assert {row[0] for row in rows} == set(cards)
-    names = ("bicubic_psnr", "bicubic_ssim", "psnr", "ssim", "gain")
-    for name, how, *numbers in rows:
-        metrics = cards[name].metrics
-        assert how == metrics["degradation"]
-        assert [float(n) for n in numbers] == [metrics[key] for key in names]
+    for change in ({"gain": 9.87}, {"degradations": None}):
+        card = cards["espcn-x4"]
+        other = cards | {"espcn-x4": dataclasses.replace(card, metrics=card.metrics | change)}
+        assert readme.filled(README, other) != README
+
+    copy = tmp_path / "README.md"
+    copy.write_text(README.replace("**+", "**+1"), encoding="utf-8")
+    monkeypatch.setattr(readme, "README", copy)
+    with pytest.raises(SystemExit, match="does not say what the cards say"):
+        readme.main(["--check"])
+    readme.main([])
+    assert copy.read_text(encoding="utf-8") == README
+    readme.main(["--check"])
+    assert capsys.readouterr().out.splitlines()[-1] == "the README says what the cards say"
+    copy.write_text(README.replace("<!-- /quality -->", ""), encoding="utf-8")
+    with pytest.raises(SystemExit, match="has no <!-- quality -->"):
+        readme.main([])
 
 
 def test_every_shipped_model_has_its_recipe():

@@ -6,12 +6,13 @@ import difflib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from espcn_core.errors import RequestError
 from espcn_core.models.espcn import Espcn
 from espcn_core.models.espcn_2016 import Espcn2016
 from espcn_core.models.espcn_r import EspcnR
+from espcn_core.models.fingerprint import fingerprint
 
 ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "espcn": Espcn,
@@ -43,7 +44,7 @@ def build(architecture: str, factor: tuple[int, int], **arguments: Any) -> nn.Mo
         )
     try:
         return ARCHITECTURES[architecture](factor, **arguments)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise RequestError(f"{architecture} cannot be built with {arguments}: {error}") from error
 
 
@@ -63,6 +64,13 @@ def receptive_radius(network: nn.Module) -> int:
     Never less than the two that bicubic interpolation reads.
     """
     return max(2, sum(max(conv.kernel_size) // 2 for conv in _convolutions(network)))
+
+
+def adapted(network: nn.Module, slices: Iterable[Tensor]) -> nn.Module:
+    """The network for the volume that some coarse slices, (H, W), belong to; most networks are for any."""
+    if isinstance(network, EspcnR) and network.adaptation is not None:
+        return network.adapted(fingerprint(slices))
+    return network
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

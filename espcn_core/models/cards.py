@@ -16,6 +16,7 @@ from torch import nn
 from espcn_core.errors import RequestError, WeightsError
 from espcn_core.files import complete_file
 from espcn_core.models import build, did_you_mean
+from espcn_core.models.ranges import check_ranges
 
 SHIPPED = Path(__file__).parent / "weights"
 """The folder of the weights that come with the package."""
@@ -41,9 +42,11 @@ class Card:
     arguments : dict
         What the architecture's class takes beyond the factor.
     training : dict
-        Data set, its licence, number of patients and slices, held-out fold, spacing (mm), contrast, command.
+        Data set, its licence, number of patients and slices, held-out fold, spacing (mm), contrast, command;
+        what a volume must look like not to be warned of (`espcn_core.models.ranges`).
     metrics : dict
-        What was measured, on what, and the command that gives it again.
+        What was measured, on what, and the command that gives it again. For shipped weights
+        `benchmarks.cards` fills it from the reports of ``espcn-core evaluate``, and says how.
     not_for : str
         What the weights must not be used for.
     sha256 : str
@@ -73,20 +76,23 @@ def shipped_cards() -> dict[str, Card]:
 def default_model(factor: tuple[int, int]) -> str:
     """Name of the shipped weights that are taken for a factor where nobody names a model.
 
+    They are called by family and scale alone, as ``espcn-r-x2``; specialists have longer names.
+
     Raises
     ------
     RequestError
-        If no shipped weights have that factor.
+        If no such weights have that factor.
     """
-    cards = shipped_cards()
-    for name, card in cards.items():
-        if card.factor == factor and card.architecture == DEFAULT_FAMILY:
-            return name
-    known = sorted({card.factor for card in cards.values()})
-    scales = ", ".join(str(r) if r == c else f"{r}x{c}" for r, c in known)
-    asked = str(factor[0]) if factor[0] == factor[1] else f"{factor[0]}x{factor[1]}"
+    defaults = {
+        card.factor: name
+        for name, card in shipped_cards().items()
+        if name == f"{DEFAULT_FAMILY}-x{_times(card.factor)}"
+    }
+    if factor in defaults:
+        return defaults[factor]
     raise RequestError(
-        f"no model has scale {asked}: there are models for scale {scales}, or name a weight file of yours"
+        f"no model has scale {_times(factor)}: there are models for scale "
+        f"{', '.join(map(_times, sorted(defaults)))}, or name a weight file of yours"
     )
 
 
@@ -116,7 +122,7 @@ def read_card(path: Path) -> Card:
     Raises
     ------
     WeightsError
-        If the file is missing, is not JSON, or lacks or adds a field.
+        If the file is missing, is not JSON, lacks or adds a field, or has one of another form.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -143,6 +149,10 @@ def read_card(path: Path) -> Card:
                 raise WeightsError(
                     f"{path.name} gives {name} as {type(content[name]).__name__}, not {kind.__name__}"
                 )
+    try:
+        check_ranges(content["training"])
+    except ValueError as error:
+        raise WeightsError(f"{path.name} {error}") from None
     return Card(**{**content, "factor": (factor[0], factor[1])})
 
 
@@ -198,3 +208,8 @@ def save_model(network: nn.Module, card: Card, folder: Path) -> Path:
         with complete_file(target) as file:
             file.write(text)
     return path
+
+
+def _times(factor: tuple[int, int]) -> str:
+    rows, columns = factor
+    return str(rows) if rows == columns else f"{rows}x{columns}"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from espcn_core.models.fingerprint import LENGTH
 from espcn_core.models.shuffle import sub_pixel_shuffle
 
 
 class EspcnR(nn.Module):
-    """A residual ESPCN: 3x3 convolutions with PReLU, a sub-pixel shuffle, added to the bicubic upscaling.
+    """A residual ESPCN: 3x3 convolutions with ReLU, a sub-pixel shuffle, added to the bicubic upscaling.
 
     The end is linear, so nothing saturates and values outside of the training range survive. The last layer
     starts at zero: an untrained network is exactly `torch.nn.functional.interpolate(mode="bicubic")`.
@@ -24,26 +28,100 @@ class EspcnR(nn.Module):
         Channels of the inner layers.
     depth : int
         Number of inner layers, between the first one (C to ``width``) and the sub-pixels.
+    activation : {"relu", "prelu"}
+        After each of these layers. PReLU has a slope of its own for each channel and takes twice the time.
+    adaptive : bool
+        Whether the channels are scaled by what is known of the volume as a whole
+        (`espcn_core.models.fingerprint`). `adapted` puts that into the layers, once for a volume, so it
+        costs no time and leaves no seams.
     """
 
     def __init__(
-        self, factor: tuple[int, int], *, channels: int = 1, width: int = 32, depth: int = 6
+        self,
+        factor: tuple[int, int],
+        *,
+        channels: int = 1,
+        width: int = 32,
+        depth: int = 6,
+        activation: str = "relu",
+        adaptive: bool = False,
     ) -> None:
         super().__init__()
         self.factor = factor
+        if activation not in ("relu", "prelu"):
+            raise ValueError(f"activation is {activation!r}: it must be relu or prelu")
         layers: list[nn.Module] = []
         for inputs in [channels, *[width] * depth]:
-            layers += [nn.Conv2d(inputs, width, 3, padding=1), nn.PReLU(width, init=0.1)]
+            layers.append(nn.Conv2d(inputs, width, 3, padding=1))
+            layers.append(nn.ReLU() if activation == "relu" else nn.PReLU(width, init=0.1))
         self.body = nn.Sequential(*layers)
-        for layer in layers[::2]:
-            assert isinstance(layer, nn.Conv2d)
+        for layer in self._convolutions():
             nn.init.kaiming_normal_(layer.weight, a=0.1)
         self.sub_pixels = nn.Conv2d(width, channels * factor[0] * factor[1], 3, padding=1)
         nn.init.zeros_(self.sub_pixels.weight)
         nn.init.zeros_(self.sub_pixels.bias)  # type: ignore[arg-type]
+        self.adaptation = Adaptation(depth + 1, width) if adaptive else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, C, H r_row, W r_col)."""
+    def forward(self, x: Tensor, fingerprint: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) to (B, C, H r_row, W r_col); ``fingerprint``, (B, 22), is for adaptive ones."""
+        features = x
+        if self.adaptation is None or fingerprint is None:
+            features = self.body(x)
+        else:
+            scales = self.adaptation(fingerprint)[..., None, None]
+            for number, layer in enumerate(self.body):
+                features = layer(features)
+                if isinstance(layer, nn.Conv2d):
+                    features = features * scales[:, number // 2].to(features.dtype)
         size = (x.shape[-2] * self.factor[0], x.shape[-1] * self.factor[1])
         smooth = functional.interpolate(x, size, mode="bicubic", align_corners=False)
-        return smooth + sub_pixel_shuffle(self.sub_pixels(self.body(x)), self.factor).to(smooth.dtype)
+        return smooth + sub_pixel_shuffle(self.sub_pixels(features), self.factor).to(smooth.dtype)
+
+    @torch.no_grad()
+    def adapted(self, fingerprint: Tensor) -> EspcnR:
+        """The plain network for a volume with a fingerprint, shape (22,); itself if it is not adaptive."""
+        if self.adaptation is None:
+            return self
+        plain = copy.deepcopy(self)
+        plain.adaptation = None
+        scales = self.adaptation(fingerprint.to(self.sub_pixels.weight.device)[None])[0]
+        for convolution, scale in zip(plain._convolutions(), scales, strict=True):
+            assert convolution.bias is not None
+            convolution.weight *= scale[:, None, None, None]
+            convolution.bias *= scale
+        return plain
+
+    def _convolutions(self) -> list[nn.Conv2d]:
+        return [layer for layer in self.body if isinstance(layer, nn.Conv2d)]
+
+
+class Adaptation(nn.Module):
+    """From a fingerprint to a scale for each channel of each layer, by way of five numbers.
+
+    Two buffers, ``centre`` and ``spread``, hold the mean and the standard deviation of the fingerprints of
+    the training (`standardise`). What lies further out than three standard deviations is taken to lie there,
+    and what is not a number at the centre.
+    """
+
+    def __init__(self, layers: int, width: int, *, hidden: int = 12, codes: int = 5) -> None:
+        super().__init__()
+        self.shape = (layers, width)
+        self.centre: Tensor
+        self.spread: Tensor
+        self.register_buffer("centre", torch.zeros(LENGTH))
+        self.register_buffer("spread", torch.ones(LENGTH))
+        self.code = nn.Sequential(nn.Linear(LENGTH, hidden), nn.ReLU(), nn.Linear(hidden, codes))
+        self.changes = nn.Linear(codes, layers * width, bias=False)
+        nn.init.normal_(self.changes.weight, std=0.02)
+
+    def standardise(self, fingerprints: Tensor) -> None:
+        """Set centre and spread by the fingerprints of the training, shape (N, 22)."""
+        self.centre.copy_(fingerprints.nanmean(0).nan_to_num())
+        self.spread.copy_((fingerprints - self.centre).nan_to_num().std(0) + 1e-3)
+
+    def forward(self, fingerprint: Tensor) -> Tensor:
+        """(B, 22) to (B, layers, width): scales about 1."""
+        with torch.autocast(fingerprint.device.type, enabled=False):
+            standard = ((fingerprint.float() - self.centre) / self.spread).clamp(-3, 3).nan_to_num()
+            changes: Tensor = self.changes(self.code(standard)).reshape(-1, *self.shape)
+            return 1 + changes

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from espcn_core.errors import EspcnError, RequestError
-from espcn_core.models import receptive_radius
+from espcn_core.models import adapted, receptive_radius
 from espcn_core.models.cards import load_model
 from espcn_core.upscaling.slices import crop, pad
 
@@ -80,6 +81,12 @@ class TorchEngine:
         self.factor = self.card.factor
         self.radius = receptive_radius(self.network)
         self.pixels_at_once = _PIXELS_AT_ONCE[device.type]
+
+    def adapted(self, slices: Iterable[Tensor]) -> TorchEngine:
+        """The engine for the volume that some of the coarse slices, (H, W), come from."""
+        engine = copy.copy(self)
+        engine.network = adapted(self.network, slices)
+        return engine
 
     def __call__(self, batch: Tensor, say: Say = lambda sentence: None) -> Iterator[Piece]:
         """The pieces of the fine slices, each as soon as it is computed.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,9 @@ import numpy.typing as npt
 import torch
 
 from espcn_core.errors import CancelledError, RequestError, VolumeError
+from espcn_core.grid import Grid
 from espcn_core.intensity import IntensityMap, count_nonfinite
+from espcn_core.models.ranges import CONTRAST_RANGE, contrast_of, range_warning
 from espcn_core.upscaling.plan import Pass, Plan
 from espcn_core.upscaling.slices import Slices, fill_gaps, restore_gaps
 from espcn_core.upscaling.torch_engine import Engines, TorchEngine
@@ -19,6 +21,9 @@ from espcn_core.upscaling.torch_engine import Engines, TorchEngine
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], bool | None]
 """Gets the number of slices done and of all slices; returns False to stop the run."""
+
+_LOOKED_AT = 16
+"""Slices of a pass that its network is adapted to, and that are compared with those of its training."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,8 @@ class Result:
     device : str
         Where the networks ran.
     notes : tuple of str
-        Sentences that the user should read: voxels that are not finite, memory that was short.
+        Sentences that the user should read: voxels that are not finite, slices unlike those that a network
+        was trained on (at most one for each pass), memory that was short.
     """
 
     array: Array
@@ -99,27 +105,29 @@ def run(
 
     total = sum(_slice_counts(plan, array))
     done = 0
-    result = array
+    result, grid = array, plan.source
     for number, (step, engine) in enumerate(steps, start=1):
         coarse = Slices(result, step.slice_axis)
+        fitted = intensity if number == 1 else None
         last = number == len(steps)
+        some = _spread(len(coarse))
+        if warning := _unlike_training(engine, step, grid, _mapped(coarse, some, fitted)):
+            notes.append(warning)
+        engine = engine.adapted(torch.from_numpy(image) for image in _mapped(coarse, some, fitted))
         fine_shape = (
             tuple(n * r for n, r in zip(result.shape[:3], step.factor, strict=True)) + array.shape[3:]
         )
         fine_array = np.empty(fine_shape, dtype=dtype if last else np.float32, order="F")
         fine = Slices(fine_array, step.slice_axis)
         for numbers in _batches(len(coarse), coarse[0].size, engine.pixels_at_once):
-            images = [coarse[n] for n in numbers]
-            if number == 1:
-                images = [fill_gaps(intensity.forward(image)) for image in images]
-            batch = torch.from_numpy(np.stack(images))[:, None]
+            batch = torch.from_numpy(np.stack(list(_mapped(coarse, numbers, fitted))))[:, None]
             for piece in engine(batch, notes.append):
                 for n, image in zip(numbers[piece.numbers], piece.image[:, 0].numpy(), strict=True):
                     fine[n][piece.rows, piece.columns] = back.inverse(image, dtype) if last else image
             done += len(numbers)
             if progress is not None and progress(done, total) is False:
                 raise CancelledError(f"stopped after {done} of {total} slices")
-        result = fine_array
+        result, grid = fine_array, grid.finer(step.factor)
     if gaps:
         restore_gaps(result, array, plan.factor)
     return Result(result, str(engines.device), tuple(notes))
@@ -131,6 +139,25 @@ def _engine(step: Pass, engines: Engines) -> TorchEngine:
         has, wants = ("x".join(map(str, factors)) for factors in (engine.factor, step.factors))
         raise RequestError(f"model {step.model} has scale {has}, not {wants}")
     return engine
+
+
+def _mapped(coarse: Slices, numbers: Iterable[int], fitted: IntensityMap | None) -> Iterator[Array]:
+    """Slices as a network reads them: what an earlier pass made is in its range already."""
+    for n in numbers:
+        yield coarse[n] if fitted is None else fill_gaps(fitted.forward(coarse[n]))
+
+
+def _spread(count: int) -> range:
+    """Slices of a pass, evenly spread, that stand for all of them."""
+    stride = -(-count // _LOOKED_AT)
+    return range(stride // 2, count, stride)
+
+
+def _unlike_training(engine: TorchEngine, step: Pass, grid: Grid, slices: Iterable[Array]) -> str | None:
+    """A warning if the slices of a pass lie outside of what its network was trained on, by a few of them."""
+    rows, columns = (mm for axis, mm in enumerate(grid.spacing) if axis != step.slice_axis)
+    contrast = contrast_of(slices) if CONTRAST_RANGE in engine.card.training else {}
+    return range_warning(engine.card, (rows, columns), contrast)
 
 
 def _slice_counts(plan: Plan, array: Array) -> Iterator[int]:

@@ -32,6 +32,48 @@ def test_a_card_is_shown_by_name_and_by_file(cli, weights):
     assert cli("models", "show", weights / "espcn-r-x2.safetensors").out == by_name.out
 
 
+def test_a_card_shows_what_was_measured_and_what_the_training_saw(cli, tmp_path, monkeypatch):
+    from espcn_core.models import build
+    from espcn_core.models.cards import Card, save_model
+
+    monkeypatch.setenv("COLUMNS", "160")
+    gain = {"mean": 2.987, "low": 2.86, "high": 3.141}
+    alone = {"mean": -0.2, "low": None, "high": None}
+    metrics = {
+        "gain": 2.99,
+        "regions": {"tumor": {"psnr": {"mean": 36.1, "low": 35.4, "high": 37}, "gain": gain}},
+        "degradations": {"gain": {"kspace+rician2": alone}, "slices": 44, "patients": 40, "command": "again"},
+        "volumes": {"macaque": {"gain": alone, "degradation": "bicubic / 2", "slices": 9, "patients": 1}},
+        "off_distribution": "Worse on kspace.",
+    }
+    training = {
+        "trained_slices": "1-9",
+        "spacing_range_mm": [0.98, 1.96],
+        "contrast_range": {"noise": [0.0, 0.02]},
+        "config": {"mixture": {"area": 0.5}, "shrinks": [1.0, 2.0]},
+    }
+    card = Card("m", "espcn-r", (1, 4), "bicubic", training=training, metrics=metrics)
+    answer = cli("models", "show", save_model(build("espcn-r", (1, 4)), card, tmp_path))
+    assert answer.code == 0
+    lines = [" ".join(line.replace("│", " ").split()) for line in answer.out.splitlines()]
+    for line in (
+        "factor 1 x 4",
+        "not for Diagnosis, or any decision about a patient.",
+        "gain 2.99",
+        "off distribution Worse on kspace.",
+        "tumor 36.10 (35.40 to 37.00) +2.99 (+2.86 to +3.14)",
+        "kspace+rician2 -0.20",
+        "macaque bicubic / 2 -0.20 9 slices of 1 patients: -",
+        "spacing range mm 0.98 to 1.96",
+        "noise 0.0 to 0.02 (standard deviation of the noise as a share of the range)",
+        "area 0.5",
+        "shrinks 1.0, 2.0",
+    ):
+        assert line in lines
+    assert any("44 slices of 40 patients: again" in line for line in lines)
+    assert lines[-1] == "trained slices 1-9"
+
+
 @pytest.mark.usefixtures("shipped")
 def test_an_unknown_name_is_answered_by_the_nearest(cli):
     answer = cli("models", "show", "espcn-r-x3")

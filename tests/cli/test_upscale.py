@@ -128,6 +128,27 @@ def test_voxels_that_are_not_finite_are_told(cli, model, tmp_path):
     assert np.isnan(nib.load(tmp_path / "b.nii").get_fdata()).sum() == 4
 
 
+def test_a_volume_unlike_the_training_gets_one_line(cli, tmp_path, save):
+    from espcn_core.models import build
+    from espcn_core.models.cards import Card, save_model
+
+    training = {"spacing_range_mm": [3.0, 4.0], "contrast_range": {"noise": [0.0, 0.001]}}
+    card = Card("picky", "espcn-r", (2, 2), "bicubic", {"width": 8, "depth": 1}, training)
+    picky = save_model(build("espcn-r", (2, 2), width=8, depth=1), card, tmp_path)
+    source = save(tmp_path / "a.nii")
+    call = ("upscale", source, "-o", tmp_path / "b.nii", "--model", picky, "--existing", "overwrite")
+    answer = cli(*call, "--json")
+    assert answer.code == 0
+    lines = [line for line in answer.err.splitlines() if "trained" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith(
+        f"{source}: picky was trained on pixels of 3 to 4 mm, not 1 mm, and on noise up"
+    )
+    assert lines[0].endswith(": the result may be no better than interpolation")
+    assert json.loads(answer.out)["files"][0]["notes"] == [lines[0].removeprefix(f"{source}: ")]
+    assert cli(*call, "--quiet").err == ""
+
+
 def test_another_dtype_means_physical_values(cli, model, tmp_path):
     image = nib.Nifti1Image(np.full((8, 8, 3), 100, np.int16), np.eye(4))  # 2.5 * 100 - 50 = 200
     image.header.set_slope_inter(2.5, -50)

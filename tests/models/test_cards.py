@@ -62,6 +62,16 @@ def test_the_shipped_weights_are_what_their_cards_say():
     assert default_model((4, 4)) == "espcn-r-x4"
 
 
+def test_a_specialist_is_never_the_default(tmp_path, monkeypatch):
+    monkeypatch.setattr(cards, "SHIPPED", tmp_path)
+    for name in ("espcn-r-x2-bicubic", "espcn-r-x2", "espcn-r-x2-kspace", "espcn-r-x3-bicubic"):
+        factor = (int(name[9]), int(name[9]))
+        save_model(build("espcn-r", factor, width=8, depth=1), card(name, factor=factor), tmp_path)
+    assert default_model((2, 2)) == "espcn-r-x2"
+    with pytest.raises(RequestError, match="no model has scale 3: there are models for scale 2, or"):
+        default_model((3, 3))
+
+
 def test_unknown_models_are_refused_with_the_nearest_names():
     with pytest.raises(RequestError, match="did you mean espcn-r-x2"):
         load_model("espcn-rx2")
@@ -98,6 +108,7 @@ def test_a_missing_card_is_an_error(weights):
         ({"factor": [2, 2, 2]}, "gives the factor"),
         ({"factor": 2}, "gives the factor"),
         ({"training": "much"}, "gives training as str, not dict"),
+        ({"training": {"spacing_range_mm": [3]}}, r"mine\.json gives spacing_range_mm as \[3\]"),
         ({"sha256": None}, "gives sha256 as NoneType, not str"),
         ({"more": 1}, "check more"),
     ],

@@ -94,6 +94,20 @@ def test_espcn_r_takes_its_width_and_depth():
     assert receptive_radius(network) == 4
 
 
+def test_espcn_r_has_relu_unless_slopes_are_asked_for():
+    plain, sloped = (build("espcn-r", (2, 2), **more) for more in ({}, {"activation": "prelu"}))
+    inner = [(n, p.numel()) for n, p in sloped.named_parameters() if n not in dict(plain.named_parameters())]
+    assert [count for _, count in inner] == [32] * 7
+    assert parameter_count(sloped) - parameter_count(plain) == 32 * 7
+    for name, parameter in plain.named_parameters():
+        assert dict(sloped.named_parameters())[name].shape == parameter.shape
+    for parameter in plain.body.parameters():
+        torch.nn.init.constant_(parameter, -1.0)
+    assert not plain.body(torch.rand(1, 1, 8, 8)).any()
+    with pytest.raises(RequestError, match="the activation of espcn-r is 'gelu': it must be relu or prelu"):
+        build("espcn-r", (2, 2), activation="gelu")
+
+
 def test_unknown_names_are_refused_with_the_nearest_known_ones():
     with pytest.raises(RequestError, match="did you mean espcn-r"):
         build("espcnr", (2, 2))

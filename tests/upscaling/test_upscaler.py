@@ -183,6 +183,59 @@ def test_passes_follow_each_other(make_model):
     np.testing.assert_allclose(result, np.moveaxis(expected.numpy(), 0, 2), atol=2e-3)
 
 
+def test_slices_unlike_the_training_are_told_once_a_pass(make_model):
+    array = head((24, 20, 40))  # 0.9 x 0.9 x 5 mm
+    usual = {"spacing_range_mm": [0.9, 0.9], "contrast_range": {"mean": [0, 1], "noise": [0, 1]}}
+    assert run(plan_for(array, make_model(**usual)), array, device="cpu").notes == ()
+    result = run(plan_for(array, make_model(**usual), plane="coronal"), array, device="cpu")
+    assert result.notes == (
+        "m was trained on pixels of 0.9 mm, not 0.9 x 5 mm: the result may be no better than interpolation",
+    )
+    quiet = make_model(contrast_range={"noise": [0.001, 0.002]})
+    (note,) = run(plan_for(array, quiet), array, device="cpu").notes
+    assert note.startswith("m was trained on noise up to 0.002, not 0.")
+    (other,) = run(plan_for(array, quiet), 7 * array + 100, device="cpu").notes
+    assert other == note
+
+
+def test_a_later_pass_is_judged_by_what_it_gets(make_model):
+    """The first pass leaves voxels half as large, in the networks' range."""
+    array = 1000 + 500 * head((24, 20, 6))
+    contrast = {"mean": [-0.2, 1.2], "noise": [0, 1]}
+    ranges = ([1, 1], contrast), ([0.5, 0.5], contrast)
+    passes = tuple(
+        Pass(plane, axis, (2, 2), make_model(name=name, spacing_range_mm=seen[0], contrast_range=seen[1]))
+        for plane, axis, name, seen in zip(("axial", "axial"), (2, 2), ("a", "b"), ranges, strict=True)
+    )
+    source = Grid(array.shape, np.eye(4))
+    assert run(Plan(source, source.finer((4, 4, 1)), passes), array, device="cpu").notes == ()
+    swapped = Plan(source, source.finer((4, 4, 1)), passes[::-1])
+    notes = run(swapped, array, device="cpu").notes
+    assert [note.partition(":")[0] for note in notes] == [
+        "b was trained on pixels of 0.5 mm, not 1 mm",
+        "a was trained on pixels of 1 mm, not 0.5 mm",
+    ]
+
+
+def test_a_few_slices_are_looked_at_however_many_there_are(make_model, monkeypatch):
+    seen = []
+
+    def contrast_of(slices):
+        seen.append(len(list(slices)))
+        return {}
+
+    monkeypatch.setattr("espcn_core.upscaling.upscaler.contrast_of", contrast_of)
+    model = make_model(contrast_range={"mean": [0, 1]})
+    for count in (1, 15, 16, 17, 100):
+        array = head((4, 4, count))
+        run(plan_for(array, model), array, device="cpu")
+    assert seen[:3] == [1, 15, 16]
+    assert all(8 <= n <= 16 for n in seen[1:])
+    array = head((4, 4, 9))
+    run(plan_for(array, make_model(name="silent")), array, device="cpu")
+    assert len(seen) == 5
+
+
 def test_wrong_requests_are_refused(make_model):
     array = head()
     with pytest.raises(RequestError, match="has scale 3x3, not 2x2"):
