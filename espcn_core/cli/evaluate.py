@@ -163,10 +163,12 @@ def _show(about: About, summary: dict[str, Any], console: Any) -> None:
     """The table of the first degradation, and the result in one sentence."""
     from rich.table import Table
 
+    from espcn_core.evaluation.records import counted
+
     first = about.degradations[0]
     results = summary["results"][first]
-    people = f"{about.patients} patient{'s' if about.patients > 1 else ''}"
-    table = Table(title=f"x{about.scale}, {first}, mean over {people}", title_justify="left")
+    units = counted(about.patients, about.unit)
+    table = Table(title=f"x{about.scale}, {first}, mean over {units}", title_justify="left")
     table.add_column("method")
     regions = [region for region in _TABLE_REGIONS if region in next(iter(results.values()))]
     for region in regions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol, TypeVar
 
@@ -49,6 +49,8 @@ class Stack:
     tumor : ndarray of bool, shape (H, W, K), optional
     upright : tuple of 3 bool
         How to show a slice as radiologists do: exchange rows and columns, then turn the rows, the columns.
+    look : str
+        Plane and pixels of the true slices of a volume, in words.
     """
 
     patient: str
@@ -56,13 +58,14 @@ class Stack:
     truth: Image
     tumor: Mask | None = None
     upright: tuple[bool, bool, bool] = (False, False, False)
+    look: str = ""
 
     def only(self, numbers: Sequence[int]) -> Stack:
         """Some of the slices."""
         chosen = list(numbers)
         tumor = None if self.tumor is None else self.tumor[:, :, chosen]
         cases = tuple(self.cases[k] for k in chosen)
-        return Stack(self.patient, cases, self.truth[:, :, chosen], tumor, self.upright)
+        return replace(self, cases=cases, truth=self.truth[:, :, chosen], tumor=tumor)
 
     def shown(self, image: npt.NDArray[Value]) -> npt.NDArray[Value]:
         """One slice, shape (H, W), as it is shown."""
@@ -164,7 +167,8 @@ class VolumeCases:
 
         path, name = self.paths[number], self.names[number]
         volume = volumes.read(path)
-        axis = make_plan(volume.grid, self.scale, self.plane, "").passes[0].slice_axis
+        sweep = make_plan(volume.grid, self.scale, self.plane, "").passes[0]
+        axis = sweep.slice_axis
         wide = volume.array.dtype.itemsize > 2 and volume.array.dtype != np.float32
         array: Image = volume.array.astype(np.float64 if wide else np.float32)
         array = array * array.dtype.type(volume.slope) + array.dtype.type(volume.inter)
@@ -182,7 +186,14 @@ class VolumeCases:
             truth = _degraded(truth, self.shrink, "bicubic")
         truth = _cut(truth, self.scale)
         _check_size(truth, str(path))
-        return Stack(name, tuple(f"{name} {k}" for k in kept), truth, upright=_upright(volume.grid, axis))
+        size = (f"{self.shrink * mm:.3g}" for a, mm in enumerate(volume.grid.spacing) if a != axis)
+        return Stack(
+            name,
+            tuple(f"{name} {k}" for k in kept),
+            truth,
+            upright=_upright(volume.grid, axis),
+            look=f"{sweep.plane}, {' x '.join(size)} mm",
+        )
 
     def find(self, case: str) -> int:
         return self.names.index(case.rpartition(" ")[0])

@@ -35,6 +35,9 @@ PEAK = "range (largest less smallest value) of the true slice, the same for all 
 SHIFT_SLICES = 8
 """How many the shift of a method is searched on."""
 
+_KEPT = 2**23
+"""Pixels of a stack, up to which what belongs to the truth alone is kept for all methods."""
+
 Progress = Callable[[int, int], None]
 """Gets the number of pieces of work done and of all pieces."""
 
@@ -97,6 +100,7 @@ def describe(wanted: Measurement, records: Sequence[Record], *, data: str, comma
         },
         command=command,
         version=__version__,
+        volumes=worker.looks() if wanted.cases.kind == "volumes" else {},
     )
 
 
@@ -151,7 +155,8 @@ class _Worker:
         tumors = [None] * len(stack.cases) if stack.tumor is None else list(np.moveaxis(stack.tumor, 2, 0))
         truths = np.moveaxis(stack.truth, 2, 0)
         return stack, [
-            _TrueSlice(truth, tumor, self.wanted.scale) for truth, tumor in zip(truths, tumors, strict=True)
+            _TrueSlice(truth, tumor, self.wanted.scale, stack.truth.size <= _KEPT)
+            for truth, tumor in zip(truths, tumors, strict=True)
         ]
 
     def measure(self, number: int, degradation: str) -> list[Record]:
@@ -165,6 +170,11 @@ class _Worker:
                 for region, numbers in truth.compare(fine[:, :, k], coarse[:, :, k], degradation).items():
                     records.append(Record(case, stack.patient, degradation, name, region, **numbers))
         return records
+
+    def looks(self) -> dict[str, str]:
+        """What the slices of each volume are."""
+        stacks = (self.wanted.cases.read(number) for number in range(len(self.wanted.cases)))
+        return {stack.patient: stack.look for stack in stacks}
 
     def shifts(self) -> dict[str, tuple[float, float]]:
         """The shift that each method needs, on some slices of some cases, each also by half a turn.
@@ -204,7 +214,7 @@ class _Worker:
 class _TrueSlice:
     """A true slice, and what all comparisons with it share."""
 
-    def __init__(self, truth: Image, tumor: Mask | None, scale: int) -> None:
+    def __init__(self, truth: Image, tumor: Mask | None, scale: int, kept: bool) -> None:
         self.truth = truth
         self.scale = scale
         self.low = float(truth.min())
@@ -214,14 +224,19 @@ class _TrueSlice:
         self.inner = {name: eroded(mask)[inside, inside] for name, mask in self.regions.items()}
         self.tensor = torch.from_numpy(np.ascontiguousarray(truth))
         self.checkerboard = metrics.checkerboard(self.tensor, scale)
+        self.edges = metrics.edge_norm(self.tensor)
+        # Of a large volume there is no room for what the similarities keep, 24 bytes a pixel.
+        self.similarity = lru_cache(maxsize=1 if kept else 0)(self._similarity)
+
+    def _similarity(self) -> metrics.Similarity:
+        """Counted from the minimum, so that an offset of the units changes nothing."""
+        return metrics.Similarity(self.tensor.double() - self.low, self.peak)
 
     def compare(self, fine: Image, coarse: Image, degradation: str) -> dict[str, dict[str, Any]]:
         """For each region the numbers of a `Record`, by name."""
         test = torch.from_numpy(np.ascontiguousarray(fine))
         square = (test.double() - self.tensor.double()).numpy() ** 2
-        # Counted from the minimum, so that an offset of the units changes nothing.
-        images = [(image - self.low)[None, None] for image in (test, self.tensor)]
-        similarity = metrics.ssim_map(images[0], images[1], self.peak)[0, 0].numpy()
+        similarity = self.similarity().map(test.double() - self.low).numpy()
         found: dict[str, dict[str, Any]] = {}
         for name, mask in self.regions.items():
             mse = float(square[mask].mean())
@@ -229,14 +244,14 @@ class _TrueSlice:
             found[name] = {
                 "pixels": int(mask.sum()),
                 "psnr": float(10 * np.log10(self.peak**2 / mse)) if mse else float("inf"),
-                "ssim": float(inner.mean(dtype=np.float64)) if inner.size else float("nan"),
+                "ssim": float(inner.mean()) if inner.size else float("nan"),
                 "mse": mse,
                 "rmse": mse**0.5,
             }
         again = degrade(test, (self.scale, self.scale), degradation.removesuffix(NOISY))
         given = torch.from_numpy(np.ascontiguousarray(coarse))
         found["image"] |= {
-            "hfen": metrics.hfen(test, self.tensor),
+            "hfen": metrics.hfen(test, self.tensor, self.edges),
             "checkerboard": metrics.checkerboard(test, self.scale),
             "truth_checkerboard": self.checkerboard,
             "drift": metrics.drift(test, given, self.peak),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -90,6 +90,8 @@ class About:
         The call as others can repeat it.
     version : str
         Of espcn-core.
+    volumes : dict
+        Of each volume, what its slices are: ``axial, 1 x 1 mm``.
     """
 
     data: str
@@ -106,6 +108,22 @@ class About:
     cards: Mapping[str, Mapping[str, Any]]
     command: str
     version: str
+    volumes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def unit(self) -> str:
+        """What statistics go by: each volume stands for a patient."""
+        return "volume" if self.kind == "volumes" else "patient"
+
+    @property
+    def extent(self) -> str:
+        """How much was measured, in words."""
+        return f"{counted(self.slices, 'slice')} of {counted(self.patients, self.unit)}"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number of things in words, as in ``1 slice`` and ``2 slices``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 @dataclass(frozen=True, eq=False)

@@ -46,7 +46,10 @@ def find_regions(truth: Image, tumor: Mask | None) -> dict[str, Mask]:
         regions["head"] = head
     if tumor is not None and tumor.any():
         regions["tumor"] = tumor
-        ring = (ndimage.distance_transform_edt(~tumor) <= RING) & ~tumor
+        around = _box(tumor, RING)
+        near = ndimage.distance_transform_edt(~tumor[around]) <= RING
+        ring = np.zeros_like(tumor)
+        ring[around] = near & ~tumor[around]
         if head is not None:
             ring &= head
         if ring.any():
@@ -88,8 +91,20 @@ def eroded(region: Mask) -> Mask:
 
     if region.all():
         return region
-    inner: Mask = ndimage.distance_transform_edt(region) > MARGIN
+    inner = np.zeros_like(region)
+    if region.any():
+        box = _box(region, 1)  # what is outside begins within it
+        inner[box] = ndimage.distance_transform_edt(region[box]) > MARGIN
     return inner
+
+
+def _box(mask: Mask, margin: int) -> tuple[slice, slice]:
+    """The rows and columns of a mask that is not empty, and so many more as far as the slice goes."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return (
+        slice(max(0, int(rows[0]) - margin), int(rows[-1]) + 1 + margin),
+        slice(max(0, int(columns[0]) - margin), int(columns[-1]) + 1 + margin),
+    )
 
 
 def _otsu(image: Image) -> float:

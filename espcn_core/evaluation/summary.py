@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from espcn_core.evaluation import statistics
+from espcn_core.evaluation.comparisons import methods_compared, tumor_against_head
 from espcn_core.evaluation.flags import check
 from espcn_core.evaluation.records import About, Record
 from espcn_core.evaluation.table import METRICS, REFERENCE, Table, make_table
@@ -21,6 +22,9 @@ GAINS = "psnr", "ssim"
 """Metrics whose gain over bicubic is given."""
 
 MATRIX_REGIONS = "image", "head"
+
+_FEW = 12
+"""Volumes that are named in the sentence of the result; the table has all."""
 
 
 def summarise(about: About, records: Sequence[Record]) -> dict[str, Any]:
@@ -44,6 +48,8 @@ def summarise(about: About, records: Sequence[Record]) -> dict[str, Any]:
         ``tests``: ``methods`` (each model with each other method, by region) and ``tumor_against_head``
         (``psnr`` of each method, ``gain`` of each model), on the first degradation, each list one family for
         Holm;
+        ``volumes``: if volumes were measured, ``[volume][method][region]`` with the means over its slices of
+        ``psnr``, ``ssim`` and ``psnr_gain``, on the first degradation;
         ``flags``: what must hold, as sentences (`espcn_core.evaluation.flags`).
 
     Raises
@@ -52,13 +58,7 @@ def summarise(about: About, records: Sequence[Record]) -> dict[str, Any]:
         If bicubic is not among the methods, or there are no records.
     """
     table = make_table(about, records)
-    results = {
-        degradation: {
-            method: {region: _cell(table, degradation, method, region) for region in table.regions}
-            for method in table.methods
-        }
-        for degradation in table.degradations
-    }
+    results = aggregates(table)
     summary: dict[str, Any] = rounded(
         {
             "statistics": statistics.HOW,
@@ -66,12 +66,27 @@ def summarise(about: About, records: Sequence[Record]) -> dict[str, Any]:
             "main": table.main,
             "results": results,
             "matrix": _matrix(table, results),
-            "tests": {"methods": _methods(table), "tumor_against_head": _tumor_against_head(table)},
+            "tests": {
+                "methods": methods_compared(table),
+                "tumor_against_head": tumor_against_head(table),
+            },
+            **({"volumes": _by_volume(table)} if about.kind == "volumes" else {}),
         }
     )
-    summary["flags"] = check(about, table, summary)
+    summary["flags"] = check(about, table, results)
     summary["headline"] = _headline(about, table, summary)
     return summary
+
+
+def aggregates(table: Table) -> dict[str, Any]:
+    """The ``results`` of a summary, not rounded."""
+    return {
+        degradation: {
+            method: {region: _cell(table, degradation, method, region) for region in table.regions}
+            for method in table.methods
+        }
+        for degradation in table.degradations
+    }
 
 
 def pick_cases(about: About, records: Sequence[Record]) -> dict[str, str]:
@@ -154,64 +169,23 @@ def _matrix(table: Table, results: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _methods(table: Table) -> dict[str, list[dict[str, Any]]]:
-    """PSNR of each model against each other method, by region, on the first degradation."""
+def _by_volume(table: Table) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    """Means over the slices of each volume: PSNR, SSIM and gain on the first degradation."""
     first = table.degradations[0]
-    pairs = [
-        (model, other)
-        for model in table.models or (table.main,)
-        for other in table.methods
-        if other != model
-        # Two models are compared once.
-        and not (other in table.models and table.models.index(other) < table.models.index(model))
-    ]
-    return {
-        region: _family(
-            [
-                (
-                    {"first": model, "second": other},
-                    table.get(first, model, region, "psnr"),
-                    table.get(first, other, region, "psnr"),
-                )
-                for model, other in pairs
-            ],
-            table,
-        )
-        for region in table.regions
+    found: dict[str, dict[str, dict[str, dict[str, float]]]] = {
+        name: {method: {} for method in table.methods} for name in sorted(set(table.patients))
     }
-
-
-def _tumor_against_head(table: Table) -> dict[str, list[dict[str, Any]]]:
-    """PSNR of each method, and gain of each model, in the tumor against the head of the same slices."""
-    if not {"tumor", "head"} <= set(table.regions):
-        return {}
-    first = table.degradations[0]
-    psnr = [
-        (
-            {"method": method},
-            table.get(first, method, "tumor", "psnr"),
-            table.get(first, method, "head", "psnr"),
-        )
-        for method in table.methods
-    ]
-    gain = [
-        ({"method": method}, table.gain(first, method, "tumor"), table.gain(first, method, "head"))
-        for method in table.models or (table.main,)
-        if method != REFERENCE
-    ]
-    return {"psnr": _family(psnr, table), "gain": _family(gain, table)}
-
-
-def _family(
-    rows: list[tuple[dict[str, Any], statistics.Values, statistics.Values]], table: Table
-) -> list[dict[str, Any]]:
-    """One family of tests: each row compared, then p adjusted over all of them."""
-    compared = [statistics.compare(first, second, table.patients) for _, first, second in rows]
-    adjusted = statistics.holm([comparison.wilcoxon for comparison in compared])
-    return [
-        {**names, **dataclasses.asdict(comparison), "wilcoxon_holm": p}
-        for (names, _, _), comparison, p in zip(rows, compared, adjusted, strict=True)
-    ]
+    for method in table.methods:
+        for region in table.regions:
+            series = {metric: table.get(first, method, region, metric) for metric in GAINS}
+            if method != REFERENCE:
+                series["psnr_gain"] = table.gain(first, method, region)
+            means = [statistics.patient_means(values, table.patients) for values in series.values()]
+            for cells, *numbers in zip(found.values(), *means, strict=True):
+                cells[method][region] = {
+                    metric: float(value) for metric, value in zip(series, numbers, strict=True)
+                }
+    return found
 
 
 def _headline(about: About, table: Table, summary: dict[str, Any]) -> str:
@@ -219,11 +193,7 @@ def _headline(about: About, table: Table, summary: dict[str, Any]) -> str:
     first = table.degradations[0]
     main = summary["main"]
     cells = {method: summary["results"][first][method]["image"] for method in (main, REFERENCE)}
-    people = "patient" if about.patients == 1 else "patients"
-    where = (
-        f"{about.slices} slices of {about.patients} {people} at x{about.scale} "
-        f"(degradation {first}, whole image)"
-    )
+    where = f"{about.extent} at x{about.scale} (degradation {first}, whole image)"
     gain = cells[main].get("psnr_gain")
     if main == REFERENCE or gain is None:
         return f"On {where} no method could be compared with {REFERENCE}."
@@ -234,4 +204,14 @@ def _headline(about: About, table: Table, summary: dict[str, Any]) -> str:
     return (
         f"On {where}, {main} {verb} {abs(gain['mean']):.2f} dB{interval} over {REFERENCE}: "
         f"{cells[main]['psnr']['mean']:.2f} against {cells[REFERENCE]['psnr']['mean']:.2f} dB."
+        f"{_each_volume(main, summary.get('volumes', {}))}"
     )
+
+
+def _each_volume(method: str, volumes: dict[str, Any]) -> str:
+    """The gain in each of a few volumes, for their mean says little."""
+    gains = {name: cells[method]["image"]["psnr_gain"] for name, cells in volumes.items()}
+    if not 2 <= len(gains) <= _FEW:
+        return ""
+    listed = (f"{name} {'exact' if gain is None else f'{gain:+.2f}'}" for name, gain in gains.items())
+    return f" By volume: {', '.join(listed)}."

@@ -79,6 +79,8 @@ def test_a_folder_of_volumes(cli, tmp_path, save):
     assert (about["kind"], about["fold"], about["slices"], about["patients"]) == ("volumes", None, 6, 2)
     assert about["methods"] == ["linear", "bspline", "bicubic"]
     assert "--plane axial" in about["command"]
+    assert "mean over 2 volumes" in answer.out
+    assert "By volume: a " in answer.out
 
 
 @pytest.mark.parametrize(

@@ -118,5 +118,26 @@ def plain(about, records) -> tuple[About, list[Record]]:
 
 
 @pytest.fixture(scope="session")
+def volumes(about, records) -> tuple[About, list[Record]]:
+    """The same of volumes that hold no tumor, with one model."""
+    methods = "espcn-r-x4", "nearest", "bicubic", "bspline"
+    few = [
+        dataclasses.replace(r, case=f"{r.patient} {r.case}")
+        for r in records
+        if r.degradation == "bicubic" and r.method in methods and r.region in ("image", "head")
+    ]
+    names = sorted({r.patient for r in few})
+    return dataclasses.replace(
+        about,
+        kind="volumes",
+        fold=None,
+        degradations=("bicubic",),
+        methods=methods,
+        cards={"espcn-r-x4": about.cards["espcn-r-x4"]},
+        volumes={name: "axial, 1 x 1 mm" for name in names},
+    ), few
+
+
+@pytest.fixture(scope="session")
 def make_example():
     return _example

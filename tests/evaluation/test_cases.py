@@ -49,6 +49,14 @@ def test_a_volume_is_read_in_physical_values_along_its_thickest_axis(tmp_path):
     assert (cases.kind, stack.patient, stack.cases) == ("volumes", "a", tuple(f"a {k}" for k in range(5)))
     np.testing.assert_allclose(stack.truth, np.moveaxis(array[:20], 1, 2) * 0.5 - 100, atol=1e-4)
     assert cases.find("a 4") == 0
+    assert stack.look == "coronal, 1 x 1 mm"
+    assert stack.only([1]).look == stack.look
+
+
+def test_a_volume_says_what_its_true_slices_are(tmp_path):
+    array = np.random.default_rng(0).uniform(0, 500, (40, 3, 36)).astype(np.float32)
+    path = save(tmp_path / "a.nii", array, np.diag([0.5, 4.0, 0.75, 1.0]))
+    assert volumes(path, shrink=2).read(0).look == "coronal, 1 x 1.5 mm"
 
 
 def test_slices_without_signal_are_left_out(tmp_path):

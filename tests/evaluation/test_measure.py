@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -111,9 +112,28 @@ def test_what_psnr_hides(records):
         assert blocks.checkerboard > clean.checkerboard
 
 
+def test_what_is_kept_between_methods_changes_nothing(figshare_dir, monkeypatch):
+    few = choose(figshare_dir, ["linear", "bicubic"], ["area"], scale=4, shrink=2, limit=1)
+    kept = measure(few)
+    monkeypatch.setattr("espcn_core.evaluation.measure._KEPT", 0)
+    for ours, again in zip(kept, measure(few), strict=True):
+        assert (ours.ssim, ours.psnr) == (again.ssim, again.psnr)
+
+
+def test_volumes_say_what_their_slices_are(tmp_path):
+    values = np.random.default_rng(0).uniform(0, 300, (32, 34, 2)).astype(np.float32)
+    for name, mm in (("a", 1.0), ("b", 0.5)):
+        nib.save(nib.Nifti1Image(values, np.diag([mm, mm, 5, 1])), tmp_path / f"{name}.nii")
+    few = choose(tmp_path, ["bicubic"], scale=2)
+    about = describe(few, measure(few), data="heads", command="")
+    assert about.volumes == {"a": "axial, 1 x 1 mm", "b": "axial, 0.5 x 0.5 mm"}
+    assert about.extent == "4 slices of 2 volumes"
+
+
 def test_what_was_measured_on_what(wanted, records):
     about = describe(wanted, records, data="figshare", command="espcn-core evaluate")
     assert (about.kind, about.fold, about.slices, about.patients) == ("figshare", 4, 3, 2)
+    assert (about.extent, about.volumes) == ("3 slices of 2 patients", {})
     assert (about.scale, about.shrink, about.methods[0]) == (4, 1, "untrained")
     assert list(about.cards) == ["untrained"]
     assert about.cards["untrained"]["training"] == {"held_out_fold": 4}
@@ -133,8 +153,6 @@ def test_an_example_shows_what_was_measured(wanted, records):
 
 def test_units_do_not_matter(tmp_path):
     """A volume times 7 plus 100 has the same numbers, also with noise; and the same files tell its slices."""
-    import nibabel as nib
-
     values = np.random.default_rng(0).integers(0, 300, (9, 8, 3)).repeat(4, 0).repeat(4, 1)
     numbers = []
     for slope, inter in ((1, 0), (7, 100)):

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from monai.metrics.regression import compute_ssim_and_cs
+from scipy.ndimage import gaussian_filter
 
-from espcn_core.evaluation.metrics import WINDOW, checkerboard, drift, hfen, psnr, ssim, ssim_map
+from espcn_core.evaluation.metrics import WINDOW, Similarity, checkerboard, drift, edge_norm, hfen, psnr, ssim
 
 
 def test_psnr_by_hand():
@@ -42,12 +45,30 @@ def test_the_map_of_the_similarity_belongs_to_its_pixels():
     truth = torch.rand(1, 1, 40, 50, generator=torch.Generator().manual_seed(1))
     test = truth.clone()
     test[0, 0, 20, 30] += 0.5
-    values = ssim_map(test, truth, 1.0)[0, 0]
+    values = Similarity(truth, 1.0).map(test)[0, 0]
     assert values.shape == (30, 40)
     lowered = (values < 1 - 1e-5).nonzero() + WINDOW
     assert (lowered.amin(0) >= torch.tensor([15, 25])).all()
     assert (lowered.amax(0) <= torch.tensor([25, 35])).all()
     assert values.mean() == pytest.approx(ssim(test, truth, 1.0))
+
+
+def test_ssim_is_that_of_monai_and_of_the_formula_by_scipy():
+    generator = torch.Generator().manual_seed(3)
+    truth = 1000 * torch.rand(1, 1, 60, 70, generator=generator)
+    test = truth + 50 * torch.randn(1, 1, 60, 70, generator=generator)
+    (monai, _) = compute_ssim_and_cs(test, truth, 2, (11, 11), (1.5, 1.5), 1000.0)
+    assert ssim(test, truth, 1000.0) == pytest.approx(float(monai.mean()), abs=1e-5)
+
+    def means(image):
+        return gaussian_filter(image, 1.5, truncate=3.5)[5:-5, 5:-5]
+
+    x, y = (image[0, 0].double().numpy() for image in (test, truth))
+    a, b = means(x), means(y)
+    luminance = (2 * a * b + 10**2) / (a**2 + b**2 + 10**2)
+    covariance, variances = means(x * y) - a * b, means(x * x) - a * a + means(y * y) - b * b
+    expected = luminance * (2 * covariance + 30**2) / (variances + 30**2)
+    np.testing.assert_allclose(Similarity(truth[0, 0], 1000.0).map(test[0, 0]), expected, atol=1e-9)
 
 
 def test_hfen_counts_edges_alone():
@@ -58,6 +79,7 @@ def test_hfen_counts_edges_alone():
     assert hfen(1.25 * truth, truth) == pytest.approx(0.25, abs=1e-4)
     assert hfen(100 * 1.25 * truth, 100 * truth) == pytest.approx(0.25, abs=1e-4)
     assert math.isnan(hfen(truth, torch.ones_like(truth)))
+    assert hfen(1.25 * truth, truth, edge_norm(truth)) == hfen(1.25 * truth, truth)
 
 
 def test_hfen_is_the_laplacian_of_a_gaussian():
@@ -84,6 +106,21 @@ def test_checkerboard_finds_the_pattern_of_a_pixel_shuffle(factor):
     assert checkerboard(pattern, factor) > 0.9
     assert checkerboard(smooth + 0.1 * pattern, factor) > 1000 * checkerboard(smooth, factor)
     assert checkerboard(smooth + 0.1 * smooth * pattern, factor) > 1000 * checkerboard(smooth, factor)
+
+
+@pytest.mark.parametrize("shape", [(48, 60), (45, 63), (45, 60)])
+def test_checkerboard_counts_the_whole_spectrum(shape):
+    image = torch.rand(*shape, generator=torch.Generator().manual_seed(1)).double().numpy()
+    window = np.multiply.outer(*(torch.hann_window(n, dtype=torch.float64).numpy() for n in shape))
+    energy = np.abs(np.fft.fft2((image - image.mean()) * window)) ** 2
+    near, base = (np.ones(shape, bool) for _ in range(2))
+    for axis, n in enumerate(shape):
+        periods = 3 * np.fft.fftfreq(n)
+        turned = (-1, 1) if axis == 0 else (1, -1)
+        near &= (np.abs(periods - periods.round()) <= 1 / 16).reshape(turned)
+        base &= (np.abs(periods) <= 1 / 16).reshape(turned)
+    expected = energy[near & ~base].sum() / energy.sum()
+    assert checkerboard(torch.from_numpy(image), 3) == pytest.approx(expected, rel=1e-4)
 
 
 def test_checkerboard_of_white_noise_is_the_share_of_the_frequencies():

@@ -60,3 +60,17 @@ def test_erosion_takes_its_margin_off():
     region[10:30, 10:30] = True
     assert np.argwhere(eroded(region)).min(axis=0).tolist() == [10 + MARGIN, 10 + MARGIN]
     assert eroded(np.ones((5, 5), bool)).all()
+
+
+def test_regions_at_the_border_of_a_slice_are_the_same():
+    """Distances are searched around a region alone."""
+    random = np.random.default_rng(0)
+    for place in ((0, 0), (0, 15), (30, 36), (12, 14)):
+        region = np.zeros((40, 46), bool)
+        region[place[0] : place[0] + 12, place[1] : place[1] + 11] = True
+        region[tuple(random.integers(0, 40, (2, 30)))] = True
+        np.testing.assert_array_equal(eroded(region), ndimage.distance_transform_edt(region) > MARGIN)
+        image = np.full(region.shape, 100.0)
+        ring = find_regions(image, region)["ring"]
+        np.testing.assert_array_equal(ring, (ndimage.distance_transform_edt(~region) <= RING) & ~region)
+    assert not eroded(np.zeros((9, 9), bool)).any()

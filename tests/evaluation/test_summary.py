@@ -87,6 +87,51 @@ def test_the_headline_has_the_numbers(summary):
     assert f"{image['bicubic']['image']['psnr']['mean']:.2f} dB." in summary["headline"]
 
 
+def test_volumes_are_listed_by_name(volumes):
+    about, records = volumes
+    summary = summarise(about, records)
+    assert summary["headline"].startswith("On 27 slices of 9 volumes at x4")
+    assert list(summary["volumes"]) == sorted(about.volumes)
+    for name, cells in summary["volumes"].items():
+        own = [r for r in records if (r.patient, r.region) == (name, "head")]
+        psnr = {m: np.mean([r.psnr for r in own if r.method == m]) for m in about.methods}
+        for method, value in psnr.items():
+            assert cells[method]["head"]["psnr"] == pytest.approx(value, rel=1e-5)
+        gain = cells["espcn-r-x4"]["head"]["psnr_gain"]
+        assert gain == pytest.approx(psnr["espcn-r-x4"] - psnr["bicubic"], rel=1e-4)
+        assert "psnr_gain" not in cells["bicubic"]["head"]
+        assert f"{name} {cells['espcn-r-x4']['image']['psnr_gain']:+.2f}" in summary["headline"]
+    mean = np.mean([cells["espcn-r-x4"]["image"]["psnr_gain"] for cells in summary["volumes"].values()])
+    gain = summary["results"]["bicubic"]["espcn-r-x4"]["image"]["psnr_gain"]["mean"]
+    assert mean == pytest.approx(gain, rel=1e-4)
+
+
+def test_many_volumes_are_left_to_the_table(volumes):
+    about, records = volumes
+    many = [
+        dataclasses.replace(r, patient=f"{r.patient}-{n}", case=f"{r.case}-{n}")
+        for n in (1, 2)
+        for r in records
+    ]
+    summary = summarise(about, many)
+    assert len(summary["volumes"]) == 18
+    assert "By volume" not in summary["headline"]
+    one = [r for r in records if r.patient == "P00001"]
+    assert "By volume" not in summarise(about, one)["headline"]
+
+
+def test_a_volume_that_is_exact_has_no_gain(volumes):
+    about, records = volumes
+    exact = [
+        dataclasses.replace(r, psnr=math.inf) if (r.patient, r.method) == ("P00001", "espcn-r-x4") else r
+        for r in records
+    ]
+    summary = summarise(about, exact)
+    assert summary["volumes"]["P00001"]["espcn-r-x4"]["image"]["psnr_gain"] is None
+    assert "P00001 exact, " in summary["headline"]
+    assert json.dumps(summary, allow_nan=False)
+
+
 def test_it_is_json_and_always_the_same(about, records, summary):
     text = json.dumps(summary, allow_nan=False, sort_keys=True)
     assert json.dumps(summarise(about, records[::-1]), allow_nan=False, sort_keys=True) == text

@@ -62,14 +62,21 @@ def text(value: str, kind: str = "") -> Cell:
 
 
 def measured(
-    value: Mapping[str, Any] | None, digits: int, *, sign: bool = False, kind: str = "", note: str = ""
+    value: Mapping[str, Any] | None,
+    digits: int,
+    *,
+    sign: bool = False,
+    kind: str = "",
+    note: str = "",
+    ends: int | None = None,
 ) -> Cell:
-    """An aggregate: the mean, and under it the 95 % interval."""
+    """An aggregate: the mean, and under it the 95 % interval, whose ends may have other ``digits``."""
     if value is None or value["mean"] is None:
         return Cell(f"{MISSING}<small></small>", None, kind)
     html = number(value["mean"], digits, sign=sign) + note
     if value["low"] is not None:
-        low, high = (number(value[end], digits, sign=sign) for end in ("low", "high"))
+        shown = digits if ends is None else ends
+        low, high = (number(value[end], shown, sign=sign) for end in ("low", "high"))
         html += f"<small>{low} to {high}</small>"
     else:
         html += "<small></small>"  # keeps the numbers of a column below each other
@@ -97,8 +104,8 @@ def table(
         Heads, with units.
     groups : sequence of (title, rows)
         The title may be empty. The first cell of a row is its head.
-    kind : {"", "inline", "dense"}
-        With intervals beside the means where there is room, or with many columns.
+    kind : {"", "inline", "dense", "dense matrix"}
+        With intervals beside the means where there is room, with many columns, and with narrow names as well.
     """
     words = [cell.kind.startswith("word") for cell in groups[0][1][0]]
     heads = "".join(

@@ -9,7 +9,7 @@ from string import Template
 from typing import Any
 
 from espcn_core.evaluation.records import About, Example, Record
-from espcn_core.evaluation.report import tables, words
+from espcn_core.evaluation.report import comparisons, tables, words
 from espcn_core.evaluation.report.markup import sentence, terms
 from espcn_core.evaluation.report.pictures import panels
 from espcn_core.evaluation.report.plots import profile, spectra
@@ -39,12 +39,13 @@ def make_page(
             _measured(about),
             f'<p class="result">{sentence(summary["headline"])}</p>',
             _results(about, summary),
+            _volumes(about, summary),
             _checks(summary),
             _degradations(about, summary),
             _statistics(about, summary),
             _shifts(about),
             _artefacts(about, summary),
-            _examples(summary, labels, examples),
+            _examples(about, summary, labels, examples),
             _numbers(about),
         )
     )
@@ -63,7 +64,7 @@ def _measured(about: About) -> str:
     first, *others = about.degradations
     also = f"; the matrix below also tests {', '.join(others)}" if others else ""
     pairs = [
-        ("Data", f"{about.data}{fold}: {about.slices} slices of {about.patients} patients"),
+        ("Data", f"{about.data}{fold}: {about.extent}"),
         ("Task", f"x{about.scale} along both axes of a slice; the truth is {truth}"),
         ("Degradation", f"{first}{also}"),
         ("Peak of the PSNR", about.peak),
@@ -82,11 +83,11 @@ def _checks(summary: dict[str, Any]) -> str:
             for flag in flags
         )
 
-    own = [flag for flag in summary["flags"] if flag["method"] == summary["main"]]
-    others = [flag for flag in summary["flags"] if flag["method"] != summary["main"]]
+    own = [flag for flag in summary["flags"] if flag["method"] in (summary["main"], None)]
+    others = [flag for flag in summary["flags"] if flag not in own]
     if not own:
         return ""
-    html = f'<h2>What should hold</h2><ul class="checks">{items(own)}</ul>'
+    html = f'{words.CHECKS}<ul class="checks">{items(own)}</ul>'
     if others:
         failed = sum(not flag["holds"] for flag in others)
         html += (
@@ -98,14 +99,20 @@ def _checks(summary: dict[str, Any]) -> str:
 
 def _results(about: About, summary: dict[str, Any]) -> str:
     return (
-        f"{words.RESULTS}{tables.main_table(about, summary)}"
+        f"{_filled(words.RESULTS, unit=about.unit)}{tables.main_table(about, summary)}"
         "<details><summary>Medians, standard deviations and RMSE</summary>"
         f"{tables.spread_table(about, summary)}</details>"
     )
 
 
+def _volumes(about: About, summary: dict[str, Any]) -> str:
+    if "volumes" not in summary:
+        return ""
+    return words.VOLUMES + tables.volumes_table(about, summary)
+
+
 def _degradations(about: About, summary: dict[str, Any]) -> str:
-    if not any(summary["matrix"].values()):
+    if len(about.degradations) < 2 or not any(summary["matrix"].values()):
         return ""
     point = words.POINT if "point" in about.degradations else ""
     noise = words.NOISE if any("rician" in name for name in about.degradations) else ""
@@ -115,10 +122,13 @@ def _degradations(about: About, summary: dict[str, Any]) -> str:
 def _statistics(about: About, summary: dict[str, Any]) -> str:
     if not summary["tests"]["methods"]["image"]:
         return ""
-    tumor = tables.tumor_table(about, summary) if summary["tests"]["tumor_against_head"] else ""
+    tumor = comparisons.tumor_table(about, summary) if summary["tests"]["tumor_against_head"] else ""
+    volumes = words.FEW_VOLUMES if about.unit == "volume" else ""
     return (
-        f"{words.STATISTICS}{tables.methods_table(about, summary, 'image')}{tumor}"
-        f"<p>How it was computed: {escape(summary['statistics'])}. The other regions are in results.json.</p>"
+        f"{words.STATISTICS}{volumes}{comparisons.methods_table(about, summary)}"
+        "<details><summary>All regions, with Mann-Whitney U</summary>"
+        f"{comparisons.all_methods_table(about, summary)}</details>{tumor}"
+        f"<p>How it was computed: {escape(summary['statistics'])}.</p>"
     )
 
 
@@ -130,20 +140,27 @@ def _artefacts(about: About, summary: dict[str, Any]) -> str:
     return words.ARTEFACTS + tables.artefacts_table(about, summary)
 
 
-def _examples(summary: dict[str, Any], labels: dict[str, str], examples: Sequence[Example]) -> str:
+def _slice(example: Example) -> str:
+    """Number of a slice in its data set or its volume, of which the name stands beside it."""
+    return example.case.removeprefix(f"{example.patient} ")
+
+
+def _examples(
+    about: About, summary: dict[str, Any], labels: dict[str, str], examples: Sequence[Example]
+) -> str:
     if not examples:
         return ""
     main = summary["main"]
     central = next((example for example in examples if labels.get(example.case) == "median"), examples[0])
     line = find_edge(central, find_window(central))
-    html = _filled(words.PICTURES, main=main, reference=summary["reference"])
+    html = _filled(words.PICTURES, main=main, reference=summary["reference"], unit=about.unit)
     for example in examples:
         label = labels.get(example.case)
-        name = f"{label.capitalize()} patient" if label else "Patient"
+        name = f"{label} {about.unit}".capitalize() if label else about.unit.capitalize()
         region = shown_region(example)
         drawn = f", {region} outlined" if region else ""
         html += (
-            f"<h3>{name}: {escape(example.patient)}, slice {escape(example.case)}{drawn}</h3>"
+            f"<h3>{name}: {escape(example.patient)}, slice {escape(_slice(example))}{drawn}</h3>"
             f"{panels(example, main, line if example is central else None)}"
         )
     plots = (
@@ -151,7 +168,7 @@ def _examples(summary: dict[str, Any], labels: dict[str, str], examples: Sequenc
         (spectra(central, main), words.SPECTRA),
     )
     figures = "".join(f"<figure>{plot}<figcaption>{caption}</figcaption></figure>" for plot, caption in plots)
-    title = f"An edge and the spectra, slice {escape(central.case)}"
+    title = f"An edge and the spectra, slice {escape(central.case)}"  # of a volume its name, too
     return f'{html}<h3>{title}</h3><div class="plots">{figures}</div>'
 
 

@@ -1,20 +1,21 @@
-"""The tables of the page, from the summary."""
+"""The tables of methods by region, from the summary."""
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
-from espcn_core.evaluation.records import About
+from espcn_core.evaluation.records import About, counted
 from espcn_core.evaluation.report.markup import (
     MISSING,
     Cell,
     measured,
     number,
-    p_value,
     significant,
     table,
     text,
 )
+from espcn_core.evaluation.trained import trained
 
 REGION_NAMES = {
     "image": "Whole image",
@@ -48,14 +49,16 @@ def main_table(about: About, summary: Summary) -> str:
                     method_cell(about, method),
                     measured(cell.get("psnr"), 2, kind=kinds["psnr"]),
                     measured(cell.get("psnr_gain"), 2, sign=True),
-                    measured(cell.get("ssim"), 4, kind=kinds["ssim"]),
+                    measured(cell.get("ssim"), 4, kind=kinds["ssim"], ends=3),
                 ]
             )
-        patients = max(cell["psnr"]["patients"] if "psnr" in cell else 0 for cell in cells.values())
-        title = f"{REGION_NAMES[region]} ({cells[about.methods[0]]['slices']} slices, {patients} patients)"
-        groups.append((title, rows))
+        units = max(cell["psnr"]["patients"] if "psnr" in cell else 0 for cell in cells.values())
+        slices = counted(cells[about.methods[0]]["slices"], "slice")
+        groups.append((f"{REGION_NAMES[region]} ({slices}, {counted(units, about.unit)})", rows))
     columns = ("Method", "PSNR, dB", f"Gain over {summary['reference']}, dB", "SSIM")
-    caption = f"Mean over patients and 95 % interval, x{about.scale}, degradation {about.degradations[0]}"
+    caption = (
+        f"Mean over {about.unit}s and 95 % interval, x{about.scale}, degradation {about.degradations[0]}"
+    )
     return table(caption, columns, groups, "inline")
 
 
@@ -75,7 +78,29 @@ def spread_table(about: About, summary: Summary) -> str:
             rows.append(row)
         groups.append((REGION_NAMES[region], rows))
     columns = ("Method", "PSNR median, dB", "sd, dB", "SSIM median", "sd", "RMSE median, native units", "sd")
-    return table("Median and standard deviation over patients", columns, groups)
+    return table(f"Median and standard deviation over {about.unit}s", columns, groups)
+
+
+def volumes_table(about: About, summary: Summary) -> str:
+    """PSNR of bicubic in each volume, and what the other methods gain over it."""
+    reference = summary["reference"]
+    others = [method for method in about.methods if method != reference]
+    groups = []
+    for region in summary["results"][about.degradations[0]][about.methods[0]]:
+        rows = []
+        for name, cells in summary["volumes"].items():
+            look = about.volumes.get(name, "")
+            row = [Cell(f"{escape(name)}<small>{escape(look)}</small>", name, "word")]
+            value = cells[reference][region]["psnr"]
+            row.append(Cell(number(value, 2), value))
+            for method in others:
+                gain = cells[method][region]["psnr_gain"]
+                row.append(Cell(number(gain, 2, sign=True), gain, _worth(gain)))
+            rows.append(row)
+        groups.append((REGION_NAMES[region], rows))
+    columns = ("Volume, true slices", f"PSNR of {reference}, dB", *others)
+    caption = f"Gain over {reference} in dB, mean over the slices of each volume, x{about.scale}"
+    return table(f"{caption}, degradation {about.degradations[0]}", columns, groups, "dense")
 
 
 def matrices(about: About, summary: Summary) -> str:
@@ -84,43 +109,22 @@ def matrices(about: About, summary: Summary) -> str:
     for region, rows in summary["matrix"].items():
         body = []
         for method, gains in rows.items():
-            trained = about.cards.get(method, {}).get("degradation")
-            row = [method_cell(about, method)]
+            known = trained(about.cards[method]) if method in about.cards else None
+            name = method_cell(about, method)
+            if known:
+                name = Cell(f"{name.html}<small>{escape(known.short)}</small>", name.key, name.kind)
+            row = [name]
             for degradation in about.degradations:
                 gain = gains[degradation]
-                mark = '<abbr title="trained on this degradation">*</abbr>' if degradation == trained else ""
-                kind = "" if gain is None else "gain" if gain["mean"] > 0 else "loss"
+                mark = f'<abbr title="{_TRAINED}">*</abbr>' if known and known.on(degradation) else ""
+                kind = _worth(None if gain is None else gain["mean"])
                 row.append(measured(gain, 2, sign=True, kind=kind, note=mark))
             body.append(row)
         groups.append((REGION_NAMES[region], body))
     heads = [degradation.replace("+rician", " + Rician ") for degradation in about.degradations]
     heads = [f"{head} %" if "Rician" in head else head for head in heads]
     caption = f"Gain in dB over {summary['reference']} on the same degradation, 95 % interval"
-    return table(caption, ("Method", *heads), groups, "dense")
-
-
-def methods_table(about: About, summary: Summary, region: str) -> str:
-    """Each model against each other method."""
-    rows = [
-        [method_cell(about, row["first"]), text(row["second"]), *_test(row)]
-        for row in summary["tests"]["methods"][region]
-    ]
-    caption = f"PSNR, method against method: {REGION_NAMES[region].lower()}, {_tests(len(rows))}"
-    return table(caption, ("Method", "Against", *_TEST), [("", rows)])
-
-
-def tumor_table(about: About, summary: Summary) -> str:
-    """The tumor against the head of the same slices."""
-    titles = {"psnr": "PSNR", "gain": f"Gain over {summary['reference']}"}
-    groups = [
-        (
-            f"{titles[name]} ({_tests(len(family))})",
-            [[method_cell(about, row["method"]), *_test(row)] for row in family],
-        )
-        for name, family in summary["tests"]["tumor_against_head"].items()
-        if family
-    ]
-    return table("Tumor minus head, same slices", ("Method", *_TEST), groups)
+    return table(caption, ("Method", *heads), groups, "dense matrix")
 
 
 def shifts_table(about: About) -> str:
@@ -158,8 +162,14 @@ def artefacts_table(about: About, summary: Summary) -> str:
     if truth:
         nothing = Cell(MISSING)
         rows.append([text("the truth itself", "muted"), nothing, _ppm(truth["mean"]), nothing, nothing])
-    columns = ("Method", "HFEN", "Checkerboard, ppm of energy", "Mean drift, % of range", "Consistency, dB")
-    return table("Mean over patients, whole image", columns, [("", rows)])
+    columns = (
+        "Method",
+        "HFEN",
+        "Checker\N{SOFT HYPHEN}board, ppm of energy",
+        "Mean drift, % of range",
+        "Consis\N{SOFT HYPHEN}tency, dB",
+    )
+    return table(f"Mean over {about.unit}s, whole image", columns, [("", rows)])
 
 
 def cards_table(about: About) -> str:
@@ -174,13 +184,13 @@ def cards_table(about: About) -> str:
         rows.append(
             [
                 method_cell(about, method),
-                text(str(card.get("degradation", MISSING))),
-                text(str(training.get("data", MISSING))),
+                text(str(trained(card)), "wide"),
+                text(str(training.get("data", MISSING)), "wide"),
                 text(_count(training)),
                 text(MISSING if fold is None else str(fold)),
             ]
         )
-    columns = ("Model", "Trained on degradation", "Data", "Patients, slices", "Fold held out")
+    columns = ("Model", "Trained on", "Data", "Patients, slices", "Fold held out")
     return table("What the models were trained on, from their cards", columns, [("", rows)])
 
 
@@ -189,36 +199,20 @@ def method_cell(about: About, method: str) -> Cell:
     return text(method, "model" if method in about.cards else "")
 
 
+_TRAINED = "trained on this degradation"
+
 _ARTEFACTS = "hfen", "checkerboard", "drift", "consistency"
 
-_TEST = (
-    "Patients",
-    "Mean difference, dB",
-    "Wilcoxon p (Holm)",
-    "Effect size",
-    "Slices",
-    "Mann-Whitney p",
-)
 
-
-def _test(row: dict[str, Any]) -> list[Cell]:
-    difference = row["difference"]
-    return [
-        Cell(str(difference["patients"]), difference["patients"]),
-        measured(difference, 2, sign=True),
-        Cell(p_value(row["wilcoxon_holm"]).replace("<", "&lt;"), row["wilcoxon_holm"]),
-        Cell(number(row["rank_biserial"], 2, sign=True), row["rank_biserial"]),
-        Cell(str(row["slices"]), row["slices"]),
-        Cell(p_value(row["mann_whitney"]).replace("<", "&lt;"), row["mann_whitney"], "muted"),
-    ]
+def _worth(gain: float | None) -> str:
+    """How a gain over bicubic is coloured."""
+    if gain is None:
+        return ""
+    return "gain" if gain > 0 else "loss" if gain < 0 else ""
 
 
 def _ppm(share: float | None) -> Cell:
     return Cell(number(None if share is None else 1e6 * share, 1), share)
-
-
-def _tests(count: int) -> str:
-    return "one test" if count == 1 else f"one family of {count} tests"
 
 
 def _count(training: Any) -> str:

@@ -2,15 +2,25 @@
 
 RESULTS = """
 <h2>PSNR and SSIM</h2>
-<p>Each slice is measured in each region with the same peak; the slices of a patient are averaged, then the
-patients. The best of each group is bold. Air makes errors small, so the head alone says more than the whole
+<p>Each slice is measured in each region with the same peak; the slices of a $unit are averaged, then the
+${unit}s. The best of each group is bold. Air makes errors small, so the head alone says more than the whole
 image.</p>
+"""
+
+VOLUMES = """
+<h2>Volume by volume</h2>
+<p>Volumes differ in subject, scanner, contrast and size of a pixel, so that each says more than their mean.
+Below its name is the plane of the slices that were measured, and the size of their true pixels.</p>
+"""
+
+CHECKS = """
+<h2>What should hold</h2>
 """
 
 DEGRADATIONS = """
 <h2>Other degradations</h2>
 <p>How the coarse image came from the fine one decides what a network can do. Rows are methods, columns the
-degradations they were tested on; * marks the one that a model was trained on.</p>
+degradations they were tested on. Below the name of a model is what it was trained on, and * marks that.</p>
 """
 
 POINT = """
@@ -24,7 +34,7 @@ NOISE = """
 
 STATISTICS = """
 <h2>Statistics</h2>
-<p>The test that counts is Wilcoxon signed-rank on one difference per patient. The effect size is the
+<p>The test that counts is Wilcoxon signed-rank on one difference per patient. The effect size r is the
 matched-pairs rank-biserial correlation: +1 if the difference is positive in every patient, &minus;1 if in
 none, 0 if neither side prevails. p is adjusted by Holm within each family.</p>
 <p>Mann-Whitney U stands beside it because earlier studies report it. It is not enough: it takes all values
@@ -32,6 +42,11 @@ for independent, but two methods, or tumor and head, are measured on the same sl
 together, and the slices of a patient are near copies of each other. Without the pairs it misses differences
 that every patient shows; with slices counted as patients it finds differences that are only those of a few
 patients, the surer the more slices are cut from them.</p>
+"""
+
+FEW_VOLUMES = """
+<p>Each volume stands for a patient here. With fewer than six no test can show anything at the level of
+0.05, and an interval is only that of these volumes.</p>
 """
 
 SHIFTS = """
@@ -55,8 +70,8 @@ low where a method invents.</li>
 
 PICTURES = """
 <h2>Pictures</h2>
-<p>Patients are ranked by their mean gain of $main over $reference; the slice shown is the one nearest to
-the patient's mean. All panels of a slice show the same window, the grey values of the truth, and one scale
+<p>The ${unit}s are ranked by their mean gain of $main over $reference; the slice shown is the one nearest to
+the mean of its $unit. All panels of a slice show the same window, the grey values of the truth, and one scale
 of errors.</p>
 """
 

@@ -51,6 +51,7 @@ def test_a_model_keeps_its_hyphens_in_a_sentence():
 def test_an_interval_stands_under_its_mean():
     assert measured({"mean": 1.0, "low": 0.5, "high": 1.5}, 1).html == "1.0<small>0.5 to 1.5</small>"
     assert measured({"mean": 1.0, "low": None, "high": None}, 1).html == "1.0<small></small>"
+    assert measured({"mean": 1.0, "low": 0.5, "high": 1.5}, 2, ends=1).html == "1.00<small>0.5 to 1.5</small>"
     assert measured(None, 1).key is None
 
 

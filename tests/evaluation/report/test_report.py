@@ -130,8 +130,66 @@ def test_every_number_of_the_main_table_is_in_the_results(about, page, results):
             for place, metric, form in ((1, "psnr", ".2f"), (2, "psnr_gain", "+.2f"), (3, "ssim", ".4f")):
                 numbers = re.findall(r"[-+]?\d+\.\d+", shown[place])
                 value = cell.get(metric)
-                expected = [format(value[end], form) for end in ("mean", "low", "high")] if value else []
+                ends = ".3f" if metric == "ssim" else form
+                expected = [format(value["mean"], form)] if value else []
+                expected += [format(value[end], ends) for end in ("low", "high")] if value else []
                 assert numbers == expected, (method, region, metric)
+
+
+def find(page, first):
+    """The rows of the table whose head begins with these cells."""
+    heads = [i for i, row in enumerate(page.rows) if [cell.strip() for cell in row[: len(first)]] == first]
+    return [[cell.replace("\N{MINUS SIGN}", "-") for cell in row] for row in page.rows[heads[0] + 1 :]]
+
+
+def test_methods_are_compared_in_the_image_the_head_and_the_tumor(page, results):
+    rows = find(page, ["Method", "Whole image", "Head", "Tumor"])
+    assert rows[0] == ["espcn-r-x4 against "]
+    tests = results["summary"]["tests"]["methods"]
+    for place, region in enumerate(("image", "head", "tumor"), start=1):
+        against = {row["second"]: row for row in tests[region] if row["first"] == "espcn-r-x4"}
+        for row in rows[1:5]:
+            test = against[row[0].strip()]
+            mean, low, high = (format(test["difference"][end], "+.2f") for end in ("mean", "low", "high"))
+            p = "< 0.001" if test["wilcoxon_holm"] < 0.001 else f"= {test['wilcoxon_holm']:.3f}"
+            shown = " ".join(row[place].split())
+            assert shown == f"{mean} {low} to {high} p {p} r {test['rank_biserial']:+.2f}"
+
+
+def test_a_row_of_the_matrix_says_what_its_model_was_trained_on(about, records, tmp_path):
+    training = {"config": {"mixture": {"bicubic": 1, "area": 2}, "noise": 0.03}}
+    cards = {**about.cards, "espcn-r-x4": {**about.cards["espcn-r-x4"], "training": training}}
+    written = report(dataclasses.replace(about, cards=cards), records, [], tmp_path)
+    rows = find(Page(written.read_text(encoding="utf-8")), ["Method", "bicubic", "area"])
+    assert rows[1][0].split() == ["espcn-r-x4", "mixture", "of", "2", "+", "noise"]
+    assert ["*" in cell for cell in rows[1][1:]] == [True, True, True, False]
+    assert rows[2][0].split() == ["espcn-x4", "bicubic", "alone"]
+    assert ["*" in cell for cell in rows[2][1:]] == [True, False, False, False]
+
+
+def test_volumes_are_listed_by_name(volumes, make_example, tmp_path):
+    about, records = volumes
+    example = make_example("P00001 51", "P00001", tumor=False)
+    page = Page(report(about, records, [example], tmp_path).read_text(encoding="utf-8"))
+    rows = find(page, ["Volume, true slices"])
+    cells = json.loads((tmp_path / "results.json").read_text())["summary"]["volumes"]
+    assert [cell.strip() for cell in rows[0]] == ["Whole image"]
+    for name, row in zip(sorted(about.volumes), rows[1:10], strict=True):
+        assert row[0] == f"{name} axial, 1 x 1 mm "
+        assert float(row[1]) == pytest.approx(cells[name]["bicubic"]["image"]["psnr"], abs=0.006)
+        assert float(row[2]) == pytest.approx(cells[name]["espcn-r-x4"]["image"]["psnr_gain"], abs=0.006)
+    words = "".join(page.text)
+    assert "27 slices of 9 volumes" in words
+    assert "P00001, slice 51" in words
+    assert "Other degradations" not in words, "there is one"
+    assert "patient" not in words.partition("Statistics")[0].partition("records.csv")[0].replace(
+        "Patients, slices", ""
+    )
+
+
+def test_print_opens_what_is_folded_away(written):
+    style = (written / "report.html").read_text(encoding="utf-8").partition("@media print")[2]
+    assert "details::details-content" in style
 
 
 def test_tables_can_be_sorted_and_scrolled(page):
