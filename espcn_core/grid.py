@@ -143,6 +143,14 @@ class Grid:
         i, j, k = (n // r for n, r in zip(self.shape, factor, strict=True))
         return Grid((i, j, k), self.affine @ step)
 
+    def resized(self, shape: Triple) -> Grid:
+        """The same field of view in another number of voxels along each axis."""
+        ratio = np.asarray(self.shape, dtype=np.float64) / shape
+        step = np.eye(4)
+        step[:3, :3] = np.diag(ratio)
+        step[:3, 3] = (ratio - 1) / 2
+        return Grid(shape, self.affine @ step)
+
     def crop(self, start: Sequence[int], stop: Sequence[int]) -> Grid:
         """Keep the voxels ``start`` to ``stop - 1`` of each axis."""
         if any(not 0 <= a < b <= n for a, b, n in zip(start, stop, self.shape, strict=True)):

@@ -48,6 +48,26 @@ def test_finer_and_coarser_keep_the_corners(affine, shape, factor):
     close(back.affine, grid.affine)
 
 
+@given(affines(), shapes, shapes)
+def test_resized_keeps_the_corners(affine, shape, other):
+    grid = Grid(shape, affine)
+    resized = grid.resized(other)
+    assert resized.shape == other
+    close(resized.corners(), grid.corners())
+    np.testing.assert_allclose(
+        np.multiply(resized.spacing, other), np.multiply(grid.spacing, shape), rtol=1e-12
+    )
+    close(resized.resized(shape).affine, grid.affine)
+
+
+@given(affines(), shapes, factors)
+def test_resized_by_whole_factors_is_finer_or_coarser(affine, shape, factor):
+    grid = Grid(shape, affine)
+    fine = grid.finer(factor)
+    close(grid.resized(fine.shape).affine, fine.affine)
+    close(fine.resized(shape).affine, fine.coarser(factor).affine)
+
+
 @given(affines(), shapes, factors)
 def test_fine_voxels_lie_inside_their_coarse_voxel(affine, shape, factor):
     grid = Grid(shape, affine)

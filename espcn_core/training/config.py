@@ -15,7 +15,8 @@ from espcn_core.degradation import KINDS
 from espcn_core.errors import RequestError
 from espcn_core.models import ARCHITECTURES, build, did_you_mean
 
-LOSSES = ("l1", "charbonnier")
+LOSSES = ("l1", "charbonnier", "mse")
+OPTIMIZERS = ("adam", "muon")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -33,11 +34,25 @@ class TrainingConfig:
         What the network's class takes beyond the factor, such as ``width`` and ``depth``.
     scale : int
         Fine pixels per coarse pixel along rows and columns.
+    start : str
+        Trained weights to start from: the name of shipped weights or a weight file. Layers of another shape
+        start anew. Empty for fresh weights.
     degradation : str
         How coarse slices come from fine ones, a kind of `espcn_core.degradation.degrade`.
+    mixture : dict
+        Weight of each kind of degradation in the steps; empty for ``degradation`` alone. The validation
+        keeps to ``degradation``.
+    noise : float
+        Half of the coarse slices in the steps get Rician noise of a standard deviation from 0 to this part
+        of their range.
+    contrast : float
+        Part of the slices in the steps whose contrast is varied (`espcn_core.transforms.RandContrastd`).
     shrink : int
         Factor by which every slice is made smaller first, by antialiased bicubic: where a data set holds no
         signal in its finest pixels, there is nothing to learn from them.
+    shrinks : list
+        The same for the steps alone, any numbers of at least 1, each of which gives a set of slices of its
+        own: so a network learns from several sharpnesses. Empty for ``shrink`` alone.
     data : str
         The data set: a folder, a zip file or a packed file.
     fold : int
@@ -55,14 +70,16 @@ class TrainingConfig:
         Rows and columns of a coarse patch.
     patches_per_slice : int
         Pairs of patches of a batch that come from the same slice.
+    optimizer : str
+        ``adam``, or ``muon``: orthogonal steps for the inner convolutions, AdamW for the rest.
     learning_rate : float
-        Peak learning rate of Adam; the cosine starts from it.
+        Peak learning rate; the cosine starts from it.
     warmup : int
         Steps in which the learning rate rises linearly to its peak.
     clip : float
         Largest norm of the gradient; a longer one is shortened to it. 0 for no bound.
     loss : str
-        ``l1``, or ``charbonnier``: sqrt(d^2 + 1e-6).
+        ``l1``, ``mse``, or ``charbonnier``: sqrt(d^2 + 1e-6).
     ema : float
         Decay per step of the running mean of the weights, which is what is validated and kept.
     validation_slices : int
@@ -80,8 +97,13 @@ class TrainingConfig:
     model: str = "espcn-r"
     arguments: dict[str, Any] = field(default_factory=dict)
     scale: int = 4
+    start: str = ""
     degradation: str = "bicubic"
+    mixture: dict[str, Any] = field(default_factory=dict)
+    noise: float = 0.0
+    contrast: float = 0.0
     shrink: int = 1
+    shrinks: list[Any] = field(default_factory=list)
     data: str = ""
     fold: int = 5
     epochs: int = 100
@@ -90,6 +112,7 @@ class TrainingConfig:
     batch: int = 16
     patch: int = 48
     patches_per_slice: int = 4
+    optimizer: str = "adam"
     learning_rate: float = 2e-3
     warmup: int = 200
     clip: float = 0.0
@@ -105,11 +128,24 @@ class TrainingConfig:
             object.__setattr__(self, f.name, _checked(f.name, getattr(self, f.name), f.type))
         _one_of("model", self.model, ARCHITECTURES)
         _one_of("degradation", self.degradation, KINDS)
+        for kind, weight in self.mixture.items():
+            _one_of("mixture", kind, KINDS)
+            if not _is_number(weight) or not 0 < weight < float("inf"):
+                raise RequestError(
+                    f"mixture gives {kind} the weight {weight!r}: it must be finite and more than 0"
+                )
+        for value in self.shrinks:
+            if not _is_number(value) or not 1 <= value <= 16:
+                raise RequestError(f"shrinks holds {value!r}: it must be a number from 1 to 16")
         _one_of("loss", self.loss, LOSSES)
+        _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("precision", self.precision, PRECISIONS)
         positive = ("shrink", "epochs", "steps_per_epoch", "batch", "patch", "patches_per_slice")
         _at_least(self, 1, *positive)
         _at_least(self, 0, "minutes", "warmup", "clip", "validation_slices", "seed")
+        for name in ("noise", "contrast"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise RequestError(f"{name} is {getattr(self, name)}: it must be from 0 to 1")
         if not 2 <= self.scale <= 16:
             raise RequestError(f"scale is {self.scale}: it must be from 2 to 16")
         if not 1 <= self.fold <= 5:
@@ -139,10 +175,11 @@ class TrainingConfig:
     def to_toml(self) -> str:
         """The text of a file that `read_config` turns into an equal configuration."""
         values = dataclasses.asdict(self)
-        arguments = values.pop("arguments")
-        lines = [f"{key} = {_toml(value)}" for key, value in values.items()]
-        if arguments:
-            lines += ["", "[arguments]", *(f"{key} = {_toml(value)}" for key, value in arguments.items())]
+        tables = {key: value for key, value in values.items() if isinstance(value, dict)}
+        lines = [f"{key} = {_toml(value)}" for key, value in values.items() if key not in tables]
+        for key, table in tables.items():
+            if table:
+                lines += ["", f"[{key}]", *(f"{name} = {_toml(value)}" for name, value in table.items())]
         return "\n".join(lines) + "\n"
 
 
@@ -193,9 +230,15 @@ def parse_config(values: dict[str, Any]) -> TrainingConfig:
 def _checked(name: str, value: Any, kind: Any) -> object:
     """The value, if it has the type of its field; a whole number will do for a fraction."""
     types: dict[str, type | tuple[type, ...]]
-    types = {"str": str, "int": int, "float": (int, float), "dict[str, Any]": dict}
+    types = {"str": str, "int": int, "float": (int, float), "dict[str, Any]": dict, "list[Any]": list}
     if isinstance(value, bool) or not isinstance(value, types[kind]):
-        words = {"str": "text", "int": "a whole number", "float": "a number", "dict[str, Any]": "a table"}
+        words = {
+            "str": "text",
+            "int": "a whole number",
+            "float": "a number",
+            "dict[str, Any]": "a table",
+            "list[Any]": "a list",
+        }
         raise RequestError(f"{name} is {value!r}: it must be {words[kind]}")
     if kind == "float":
         number = float(value)  # type: ignore[arg-type]
@@ -203,6 +246,10 @@ def _checked(name: str, value: Any, kind: Any) -> object:
             raise RequestError(f"{name} is {value}: it must be finite")
         return number
     return value
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _one_of(name: str, value: str, known: Any) -> None:
@@ -231,5 +278,5 @@ def _try_network(config: TrainingConfig) -> None:
 
 
 def _toml(value: Any) -> str:
-    """A scalar in TOML; its strings, numbers and truth values are JSON's, apart from DEL."""
+    """A scalar or a list in TOML; its strings, numbers and truth values are JSON's, apart from DEL."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -16,20 +16,37 @@ from torch import Tensor
 
 from espcn_core.errors import DataError
 from espcn_core.figshare import FigshareSource
+from espcn_core.models.fingerprint import fingerprint
+from espcn_core.models.ranges import contrast_of, contrast_range
 from espcn_core.training.config import TrainingConfig
-from espcn_core.transforms import Degraded, FitIntensityd, LoadSliced, RandAlignedPatchesd
+from espcn_core.transforms import (
+    Degraded,
+    FitIntensityd,
+    Item,
+    LoadSliced,
+    RandAlignedPatchesd,
+    RandContrastd,
+    RandDegraded,
+    Shrunk,
+)
 
 Pair = tuple[Tensor, Tensor]
 """Coarse (B, 1, H, W) and fine (B, 1, H r_row, W r_col), in the networks' range."""
 
+Batch = tuple[Tensor, Tensor, Tensor]
+"""The same of patches, and (B, 22) fingerprints of the whole slices that they are cut from."""
+
 _BOTH = ("coarse", "fine")
+
+_SEEN = 1000
+"""Samples that stand for all of a run, or one of each slice if there are fewer."""
 
 
 def pair_of_slice(source: FigshareSource, config: TrainingConfig) -> Compose:
     """The transform from ``{"fine": number}`` to the whole slice and the coarse one that is made of it."""
     chain: list[Any] = [LoadSliced("fine", source)]
     if config.shrink > 1:
-        chain.append(Degraded("fine", (config.shrink, config.shrink), "bicubic"))
+        chain.append(Shrunk("fine", config.shrink))
     chain.append(Degraded("fine", config.factor, config.degradation, into="coarse"))
     chain.append(FitIntensityd(_BOTH, fit_to="coarse"))
     return Compose(chain)
@@ -39,17 +56,27 @@ class PatchDataset(Dataset):  # type: ignore[misc]
     """Sample n of a run: some pairs of patches of one slice, a pure function of the seed and n.
 
     So a run that is resumed at any step sees what a straight run sees. Slices are drawn without repetition
-    until all of them have been seen. Each is in one of the eight orientations of the square.
+    until all of them have been seen. Each is in one of the eight orientations of the square, and gets its
+    contrast, degradation and noise as a whole, before the patches are cut.
 
     Parameters
     ----------
     slices : sequence of dict
-        Whole ``coarse`` and ``fine`` images.
+        Whole ``fine`` images (`cached_slices`).
     config : TrainingConfig
     """
 
     def __init__(self, slices: Sequence[dict[str, Tensor]], config: TrainingConfig) -> None:
         super().__init__(slices)
+        mixture = config.mixture or {config.degradation: 1.0}
+        self.pair = Compose(
+            [
+                CastToTyped("fine", dtype=torch.float32),
+                RandContrastd("fine", config.contrast),
+                RandDegraded("fine", "coarse", config.factor, mixture, config.noise),
+                FitIntensityd(_BOTH, fit_to="coarse"),
+            ]
+        )
         self.patches = RandAlignedPatchesd(*_BOTH, config.factor, config.patch, config.patches_per_slice)
         self.turns = Compose(
             [RandFlipd(_BOTH, prob=0.5, spatial_axis=0), RandRotate90d(_BOTH, prob=0.75, max_k=3)]
@@ -57,15 +84,33 @@ class PatchDataset(Dataset):  # type: ignore[misc]
         self.seed = config.seed
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
-    def __getitem__(self, sample: int) -> Pair:
-        turn, place = divmod(sample, len(self.data))
-        seed = int(np.random.SeedSequence([self.seed, 1, sample]).generate_state(1)[0])
-        self.patches.set_random_state(seed)
-        self.turns.set_random_state(seed)
-        pairs = self.patches(self.data[self._order(turn)[place]])
+    def __getitem__(self, sample: int) -> Batch:
+        whole = self.whole(sample)
+        pairs = self.patches(whole)
         # as channels of one image, all pairs cost hardly more than one: they share their orientation
         stacked = self.turns({key: torch.cat([pair[key] for pair in pairs]) for key in _BOTH})
-        return stacked["coarse"][:, None], stacked["fine"][:, None].float()
+        coarse, fine = (stacked[key][:, None] for key in _BOTH)
+        return coarse, fine, fingerprint(whole["coarse"]).expand(len(coarse), -1)
+
+    def whole(self, sample: int) -> Item:
+        """The whole ``coarse`` and ``fine`` slice that the patches of a sample are cut from."""
+        turn, place = divmod(sample, len(self.data))
+        seeds = np.random.SeedSequence([self.seed, 1, sample]).generate_state(3)
+        for transform, seed in zip((self.pair, self.patches, self.turns), seeds, strict=True):
+            transform.set_random_state(int(seed))
+        pair: Item = self.pair(self.data[self._order(turn)[place]])
+        return pair
+
+    def fingerprints(self) -> Tensor:
+        """Those of some coarse slices of the run, shape (N, 22)."""
+        return torch.stack([fingerprint(self.whole(n)["coarse"]) for n in self._some()])
+
+    def contrast(self) -> dict[str, list[float]]:
+        """Within which bounds the coarse slices of the run lie (`espcn_core.models.ranges`)."""
+        return contrast_range(contrast_of(self.whole(n)["coarse"]) for n in self._some())
+
+    def _some(self) -> range:
+        return range(min(_SEEN, len(self.data)))
 
     def _shuffled(self, turn: int) -> list[int]:
         order = np.random.default_rng([self.seed, 0, turn]).permutation(len(self.data))
@@ -101,19 +146,26 @@ def batches(dataset: PatchDataset, config: TrainingConfig, first_step: int) -> T
 def cached_slices(
     source: FigshareSource, indices: Sequence[int], config: TrainingConfig
 ) -> list[dict[str, Tensor]]:
-    """Whole coarse and fine slices in memory.
+    """Whole fine slices in memory, in each of the sizes that the configuration asks for.
 
-    Fine pixels are kept as float16, which rounds by at most 1/4096 of the range: 80 dB below it.
+    Their pixels are mapped to 0 .. 1 and kept as float16, which rounds by at most 1/4096 of the range: 80 dB
+    below it.
 
     Raises
     ------
     DataError
         If no slice is as large as a patch.
     """
-    chain = Compose([pair_of_slice(source, config), CastToTyped("fine", dtype=torch.float16)]).flatten()
-    cache = CacheDataset([{"fine": index} for index in indices], chain, num_workers=2, progress=False)
-    slices = [cache[i] for i in range(len(cache))]
-    large = [s for s in slices if min(s["coarse"].shape[-2:]) >= config.patch]
+    slices: list[dict[str, Tensor]] = []
+    for shrink in config.shrinks or [config.shrink]:
+        chain: list[Any] = [LoadSliced("fine", source)]
+        if shrink > 1:
+            chain.append(Shrunk("fine", shrink))
+        chain += [FitIntensityd("fine", fit_to="fine"), CastToTyped("fine", dtype=torch.float16)]
+        items = [{"fine": index} for index in indices]
+        cache = CacheDataset(items, Compose(chain), num_workers=2, progress=False)
+        slices += [cache[i] for i in range(len(cache))]
+    large = [s for s in slices if min(s["fine"].shape[-2:]) // config.scale >= config.patch]
     if not large:
         raise DataError(
             f"no slice has {config.patch} coarse pixels along both sides at scale {config.scale}: "
@@ -150,6 +202,6 @@ def without_metadata() -> Iterator[None]:
         set_track_meta(before)
 
 
-def _joined(samples: Sequence[Pair]) -> Pair:
-    coarse, fine = zip(*samples, strict=True)
-    return torch.cat(coarse), torch.cat(fine)
+def _joined(samples: Sequence[Batch]) -> Batch:
+    coarse, fine, fingerprints = zip(*samples, strict=True)
+    return torch.cat(coarse), torch.cat(fine), torch.cat(fingerprints)

@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from espcn_core.errors import EspcnError
+from espcn_core.models.espcn_r import EspcnR
 from espcn_core.training.config import TrainingConfig
-from espcn_core.training.data import Pair
+from espcn_core.training.data import Batch
 from espcn_core.training.state import RunState
 from espcn_core.training.validation import Score
 
@@ -115,17 +116,22 @@ class Loop:
         return self.finished
 
     @property
+    def adaptive(self) -> bool:
+        """Whether the network takes fingerprints."""
+        return isinstance(self.state.network, EspcnR) and self.state.network.adaptation is not None
+
+    @property
     def finished(self) -> bool:
         """Whether no step is left."""
         return self.state.step >= self.state.schedule.total
 
-    def step(self, batch: Pair) -> Tensor:
+    def step(self, batch: Batch) -> Tensor:
         """One step of the optimiser on pairs of patches; returns the loss."""
         state = self.state
-        coarse, fine = (tensor.to(self.device, non_blocking=True) for tensor in batch)
+        coarse, fine, fingerprints = (tensor.to(self.device, non_blocking=True) for tensor in batch)
         narrow = self.precision != torch.float32
         with torch.autocast(self.device.type, self.precision if narrow else None, enabled=narrow):
-            result = state.network(coarse)
+            result = state.network(coarse, fingerprints) if self.adaptive else state.network(coarse)
         loss = self._loss(result.float(), fine)
         state.optimizer.zero_grad()
         state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -140,6 +146,8 @@ class Loop:
     def _loss(self, result: Tensor, truth: Tensor) -> Tensor:
         if self.config.loss == "l1":
             return functional.l1_loss(result, truth)
+        if self.config.loss == "mse":
+            return functional.mse_loss(result, truth)
         return torch.sqrt((result - truth) ** 2 + 1e-6).mean()
 
     def _set_momentum(self, engine: Engine) -> None:

@@ -32,6 +32,8 @@ class Keeper:
     sides : Split
     patients : dict
         Patient of each slice.
+    contrast : dict
+        Within which bounds the coarse slices of the run lie, for the card.
     baseline : Score
         Bicubic interpolation on the slices that are validated after each epoch.
     command : str
@@ -47,6 +49,7 @@ class Keeper:
         state: RunState,
         sides: Split,
         patients: dict[int, str],
+        contrast: dict[str, list[float]],
         baseline: Score,
         command: str,
         say: Callable[[str], None],
@@ -56,6 +59,7 @@ class Keeper:
         self.state = state
         self.sides = sides
         self.patients = {index: patients[index] for index in (*sides.train, *sides.validation)}
+        self.contrast = contrast
         self.baseline = baseline
         self.command = command
         self.weights = out / f"{config.name}.safetensors"
@@ -110,6 +114,7 @@ class Keeper:
     def _card(self, score: Score, baseline: Score) -> Card:
         config, sides = self.config, self.sides
         settings = {k: v for k, v in dataclasses.asdict(config).items() if k not in ("data", "device")}
+        settings["start"] = Path(config.start).name  # as elsewhere: no folders of this machine
         training = {
             "data": "figshare brain tumor dataset (Cheng 2017)",
             "doi": "10.6084/m9.figshare.1512427",
@@ -121,6 +126,11 @@ class Keeper:
             "folds_from": sides.by,
             "spacing_mm": SPACING * config.shrink,
             "coarse_spacing_mm": SPACING * config.shrink * config.scale,
+            "spacing_range_mm": [
+                round(SPACING * bound(config.shrinks or [config.shrink]) * config.scale, 3)
+                for bound in (min, max)
+            ],
+            "contrast_range": self.contrast,
             "contrast": "contrast-enhanced T1, magnitude",
             "steps": self.state.step,
             "command": self.command,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +128,9 @@ def train(
     with without_metadata(), open_source(Path(config.data)) as source:
         patients = source.patients()
         sides = _sides(source, patients, config, checkpoint)
-        state = RunState.fresh(config, device, precision)
+        # what a run started from need not be there when it goes on: the checkpoint holds all weights
+        first = config if checkpoint is None else dataclasses.replace(config, start="")
+        state = RunState.fresh(first, device, precision)
         if checkpoint is not None:
             state.load(checkpoint)
             command = checkpoint.get("command", COMMAND)
@@ -140,9 +143,14 @@ def train(
         baseline = measure(bicubic(config.factor), pairs, device)
         say(f"bicubic: {baseline.psnr:.2f} dB, SSIM {baseline.ssim:.4f} on {baseline.slices} held-out slices")
         slices = cached_slices(source, sides.train, config)
-        if len(slices) < len(sides.train):
-            say(f"{len(sides.train) - len(slices)} slices are smaller than a patch and left out")
-        keeper = Keeper(config, out, state, sides, patients, baseline, command, say)
+        left_out = len(sides.train) * len(config.shrinks or [config.shrink]) - len(slices)
+        if left_out:
+            say(f"{left_out} slices are smaller than a patch and left out")
+        patches = PatchDataset(slices, config)
+        contrast = patches.contrast()
+        if checkpoint is None:
+            state.standardise(patches.fingerprints())
+        keeper = Keeper(config, out, state, sides, patients, contrast, baseline, command, say)
         ema = padded(state.ema.ema_model, config.factor)
         loop = Loop(
             config,
@@ -155,11 +163,11 @@ def train(
             watch=watch,
             stop=stop,
         )
-        finished = loop.run(batches(PatchDataset(slices, config), config, state.step))
+        finished = loop.run(batches(patches, config, state.step))
         keeper.close()
         if not finished:
             return Result(False, keeper.weights if state.history else None)
-        del slices
+        del slices, patches
         say(f"measuring the best weights on all {len(sides.validation)} held-out slices")
         best = load_model(keeper.weights)[0].to(device)
 

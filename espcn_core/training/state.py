@@ -9,12 +9,15 @@ from typing import Any
 
 import torch
 from ignite.handlers import EMAHandler
-from torch import nn
+from torch import Tensor, nn
 
 from espcn_core.errors import DataError
 from espcn_core.files import complete_file
 from espcn_core.models import build
+from espcn_core.models.cards import load_model
+from espcn_core.models.espcn_r import EspcnR
 from espcn_core.training.config import TrainingConfig
+from espcn_core.training.optimizer import build_optimizer
 from espcn_core.training.schedule import CosineSchedule
 
 CHECKPOINT = "checkpoint.pt"
@@ -34,7 +37,7 @@ class RunState:
         The weights that are trained.
     ema : EMAHandler
         Holds their running mean, ``ema.ema_model``.
-    optimizer : Adam
+    optimizer : Optimizer
     schedule : CosineSchedule
     scaler : GradScaler
         Scales the loss where float16 is used; does nothing elsewhere.
@@ -66,10 +69,11 @@ class RunState:
         """The state before the first step; the first weights depend on the seed alone."""
         torch.manual_seed(config.seed)
         network = build(config.model, config.factor, **config.arguments)
-        layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+        if config.start:
+            _start_from(network, config.start)
+        layout = torch.contiguous_format if device.type == "mps" else torch.channels_last
         network = network.to(device, memory_format=layout)  # type: ignore[call-overload]
-        fused = device.type in ("cpu", "cuda")
-        optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate, fused=fused)
+        optimizer = build_optimizer(network, config, device)
         return cls(
             network,
             EMAHandler(network, momentum=1 - config.ema),
@@ -83,6 +87,13 @@ class RunState:
             torch.amp.GradScaler(device.type, enabled=precision == torch.float16),
             loss_sum=torch.zeros((), dtype=torch.float64, device=device if device.type != "mps" else "cpu"),
         )
+
+    def standardise(self, fingerprints: Tensor) -> None:
+        """Fit adaptive networks to the fingerprints of the run, (N, 22); not if they began from others."""
+        for network in (self.network, self.ema.ema_model):
+            adaptation = network.adaptation if isinstance(network, EspcnR) else None
+            if adaptation is not None and not adaptation.centre.any():
+                adaptation.standardise(fingerprints)
 
     def save(self, folder: Path, **more: Any) -> None:
         """Write the checkpoint, which replaces the former one only when it is complete."""
@@ -118,6 +129,18 @@ class RunState:
         torch.set_rng_state(content["random"]["torch"])
         if len(content["random"]["cuda"]) == torch.cuda.device_count():
             torch.cuda.set_rng_state_all(content["random"]["cuda"])
+
+
+def _start_from(network: nn.Module, model: str) -> None:
+    """Take over the trained weights of each layer that has the same name and shape."""
+    trained = load_model(model)[0].state_dict()
+    own = network.state_dict()
+    network.load_state_dict(
+        {
+            name: trained[name] if name in trained and trained[name].shape == value.shape else value
+            for name, value in own.items()
+        }
+    )
 
 
 def read_checkpoint(folder: Path) -> dict[str, Any]:

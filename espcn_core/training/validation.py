@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from espcn_core.evaluation.metrics import psnr, ssim
-from espcn_core.models import receptive_radius
+from espcn_core.models import adapted, receptive_radius
 from espcn_core.upscaling.slices import crop, pad
 
 
@@ -50,11 +50,14 @@ def measure(
 
 
 def padded(network: nn.Module, factor: tuple[int, int]) -> Callable[[Tensor], Tensor]:
-    """The network as it is used for upscaling: edges repeated by the receptive radius, then cut off."""
+    """The network as it is used for upscaling: edges repeated by the receptive radius, then cut off.
+
+    A slice counts as a volume of its own, which an adaptive network is adapted to.
+    """
     radius = receptive_radius(network)
 
     def upscale(coarse: Tensor) -> Tensor:
-        fine: Tensor = network(pad(coarse, radius))
+        fine: Tensor = adapted(network, coarse.cpu()[:, 0])(pad(coarse, radius))
         return crop(fine, radius, factor)
 
     return upscale

@@ -299,6 +299,18 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_package_that_muon_needs_is_named_where_muon_is_asked_for(run, recipe, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
+    assert run(tmp_path / "adam").code == 0
+    recipe.write_text('optimizer = "muon"\n' + RECIPE)
+    answer = run(tmp_path / "muon")
+    assert answer.code == 2
+    sentence = "espcn-core: training needs pytorch_optimizer: pip install 'espcn-core[train]'"
+    assert answer.err.splitlines()[-1] == sentence
+    monkeypatch.undo()
+    assert run(tmp_path / "muon").code == 0  # once it is there, the same call does
+
+
 # Small parts
 
 

@@ -14,6 +14,7 @@ from espcn_core.models import (
     parameter_count,
     receptive_radius,
 )
+from espcn_core.models.fingerprint import LENGTH
 
 FACTORS = [(2, 2), (3, 3), (4, 4), (1, 4), (4, 1), (2, 3)]
 names = pytest.mark.parametrize("name", sorted(ARCHITECTURES))
@@ -104,8 +105,43 @@ def test_espcn_r_has_relu_unless_slopes_are_asked_for():
     for parameter in plain.body.parameters():
         torch.nn.init.constant_(parameter, -1.0)
     assert not plain.body(torch.rand(1, 1, 8, 8)).any()
-    with pytest.raises(RequestError, match="the activation of espcn-r is 'gelu': it must be relu or prelu"):
+    with pytest.raises(RequestError, match="activation is 'gelu': it must be relu or prelu"):
         build("espcn-r", (2, 2), activation="gelu")
+
+
+def adaptive_network():
+    """An adaptive network whose weights are all in use."""
+    torch.manual_seed(3)
+    network = build("espcn-r", (2, 3), width=8, depth=2, adaptive=True)
+    for parameter in network.sub_pixels.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    network.adaptation.standardise(2 + torch.randn(40, LENGTH))
+    return network.eval()
+
+
+def test_an_adapted_network_is_the_adaptive_one_for_its_volume():
+    network, images = adaptive_network(), torch.rand(2, 1, 9, 13)
+    known = torch.randn(2, LENGTH)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    with torch.no_grad():
+        together = network(images, known)
+        for image, row, wanted in zip(images, known, together, strict=True):
+            plain = network.adapted(row)
+            assert plain.adaptation is None
+            torch.testing.assert_close(plain(image[None])[0], wanted, atol=1e-5, rtol=1e-5)
+            assert plain.adapted(row) is plain
+        one, other = (network.adapted(row)(images) for row in known)
+    assert float((one - other).abs().max()) > 1e-3
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+
+
+def test_what_is_not_known_of_a_volume_counts_as_usual():
+    network, image = adaptive_network(), torch.rand(1, 1, 9, 13)
+    usual = network.adapted(network.adaptation.centre)(image)
+    nothing = network.adapted(torch.full((LENGTH,), float("nan")))(image)
+    torch.testing.assert_close(nothing, usual)
+    far, further = (network.adapted(torch.full((LENGTH,), value))(image) for value in (1e4, float("inf")))
+    torch.testing.assert_close(far, further)
 
 
 def test_unknown_names_are_refused_with_the_nearest_known_ones():

@@ -11,16 +11,33 @@ from hypothesis import strategies as st
 
 from espcn_core.degradation import KINDS
 from espcn_core.errors import RequestError
-from espcn_core.training.config import LOSSES, PRECISIONS, TrainingConfig, parse_config, read_config
+from espcn_core.training.config import (
+    LOSSES,
+    OPTIMIZERS,
+    PRECISIONS,
+    TrainingConfig,
+    parse_config,
+    read_config,
+)
 
-RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.toml"))
 
 fractions = st.floats(0, 1e9, allow_nan=False)
+shares = st.floats(0, 1, allow_nan=False)
+weights = st.one_of(st.integers(1, 10**6), st.floats(0, 1e9, exclude_min=True))
 networks = st.one_of(
     st.tuples(st.sampled_from(["espcn", "espcn-2016"]), st.just({})),
     st.tuples(
         st.just("espcn-r"),
-        st.fixed_dictionaries({}, optional={"width": st.integers(1, 8), "depth": st.integers(0, 3)}),
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "width": st.integers(1, 8),
+                "depth": st.integers(0, 3),
+                "activation": st.sampled_from(["relu", "prelu"]),
+                "adaptive": st.booleans(),
+            },
+        ),
     ),
 )
 
@@ -36,8 +53,13 @@ def configs(draw):
         model=model,
         arguments=arguments,
         scale=draw(st.integers(2, 16)),
+        start=draw(st.text()),
         degradation=draw(st.sampled_from(sorted(KINDS))),
+        mixture=draw(st.dictionaries(st.sampled_from(sorted(KINDS)), weights)),
+        noise=draw(shares),
+        contrast=draw(shares),
         shrink=draw(st.integers(1, 8)),
+        shrinks=draw(st.lists(st.one_of(st.integers(1, 16), st.floats(1, 16)), max_size=6)),
         data=draw(st.text()),
         fold=draw(st.integers(1, 5)),
         epochs=draw(st.integers(1, 10**6)),
@@ -46,6 +68,7 @@ def configs(draw):
         batch=per_slice * draw(st.integers(1, 64)),
         patch=draw(st.integers(1, 512)),
         patches_per_slice=per_slice,
+        optimizer=draw(st.sampled_from(OPTIMIZERS)),
         learning_rate=draw(fractions.filter(bool)),
         warmup=draw(st.integers(0, 10**6)),
         clip=draw(fractions),
@@ -79,7 +102,9 @@ def test_a_configuration_comes_back_from_its_text(tmp_path_factory, config):
 
 
 def test_a_configuration_comes_back_from_its_dictionary():
-    config = TrainingConfig(name="mine", arguments={"width": 8}, clip=0.5)
+    config = TrainingConfig(
+        name="mine", arguments={"width": 8}, mixture={"area": 1, "point": 0.5}, shrinks=[1, 1.5], clip=0.5
+    )
     assert parse_config(dataclasses.asdict(config)) == config
 
 
@@ -87,7 +112,13 @@ def test_a_configuration_comes_back_from_its_dictionary():
 def test_the_recipes_are_allowed_and_named_after_their_weights(recipe):
     config = read_config(recipe)
     assert config.name == recipe.stem
-    assert config.name == f"{config.model}-x{config.scale}"
+    if recipe.parent.name == "trials":
+        return
+    name = f"{config.model}-x{config.scale}"
+    specialist = f"{name}-{config.degradation}"
+    assert config.name in (name, specialist)
+    if config.name == specialist:
+        assert config.mixture.keys() <= {config.degradation}
 
 
 def test_there_are_recipes():
@@ -136,7 +167,28 @@ def test_an_unknown_key_names_the_nearest_known_one(write, key, nearest):
         ({"minutes": float("inf")}, "minutes is inf: it must be finite"),
         ({"model": "espcn_r"}, "model is 'espcn_r'; did you mean espcn-r"),
         ({"degradation": "cubic"}, "degradation is 'cubic'; did you mean bicubic"),
-        ({"loss": "mse"}, "loss is 'mse'; there are charbonnier, l1"),
+        ({"loss": "l2"}, "loss is 'l2'; did you mean l1"),
+        ({"loss": "ssim"}, "loss is 'ssim'; there are charbonnier, l1, mse"),
+        ({"optimizer": "sgd"}, "optimizer is 'sgd'; there are adam, muon"),
+        ({"optimizer": "moun"}, "optimizer is 'moun'; did you mean muon"),
+        ({"start": 4}, "start is 4: it must be text"),
+        ({"mixture": ["area"]}, r"mixture is \['area'\]: it must be a table"),
+        ({"mixture": {"cubic": 1}}, "mixture is 'cubic'; did you mean bicubic"),
+        *[
+            ({"mixture": {"area": 1, "point": weight}}, f"mixture gives point the weight {weight!r}: it must")
+            for weight in (0, -1, float("inf"), float("nan"), "1", True)
+        ],
+        ({"shrinks": 2}, "shrinks is 2: it must be a list"),
+        *[
+            ({"shrinks": [1, value]}, f"shrinks holds {value!r}: it must be a number from 1 to 16")
+            for value in (0.5, 0, 16.5, float("nan"), "2", False)
+        ],
+        *[
+            ({name: value}, f"{name} is {value}: it must be from 0 to 1")
+            for name in ("noise", "contrast")
+            for value in (-0.1, 1.5)
+        ],
+        ({"noise": "some"}, "noise is 'some': it must be a number"),
         ({"precision": "bfloat"}, "precision is 'bfloat'; did you mean bfloat16"),
         ({"scale": 1}, "scale is 1: it must be from 2 to 16"),
         ({"scale": 17}, "scale is 17: it must be from 2 to 16"),
@@ -170,6 +222,7 @@ def test_a_wrong_value_is_named_with_what_is_allowed(values, message):
         ("espcn-r", {"width": 0.5}),
         ("espcn-r", {"width": -8}),
         ("espcn-r", {"depth": "six"}),
+        ("espcn-r", {"activation": "gelu"}),
         ("espcn-r", {"channels": 3}),
         ("espcn-r", {"factor": 2}),
         ("espcn-r", {"no word": 1}),
@@ -200,6 +253,15 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         read_config(tmp_path / "none.toml")
     with pytest.raises(RequestError, match="is not a readable TOML file"):
         read_config(tmp_path)
+
+
+def test_tables_stand_at_the_end():
+    text = TrainingConfig(
+        arguments={"depth": 2}, mixture={"area": 1, "point": 0.5}, shrinks=[1, 2.5]
+    ).to_toml()
+    assert text.endswith("\n[arguments]\ndepth = 2\n\n[mixture]\narea = 1\npoint = 0.5\n")
+    assert tomllib.loads(text)["shrinks"] == [1, 2.5]
+    assert "[" not in TrainingConfig().to_toml().replace("shrinks = []", "")
 
 
 def test_a_table_of_arguments_stands_at_the_end():

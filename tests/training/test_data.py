@@ -13,6 +13,9 @@ from monai.data.meta_obj import get_track_meta
 from espcn_core.degradation import degrade
 from espcn_core.errors import DataError
 from espcn_core.intensity import IntensityMap
+from espcn_core.models.fingerprint import LENGTH, fingerprint
+from espcn_core.models.ranges import STATISTICS
+from espcn_core.training import data as data_module
 from espcn_core.training.data import (
     PatchDataset,
     batches,
@@ -22,6 +25,13 @@ from espcn_core.training.data import (
     validation_pairs,
     without_metadata,
 )
+from espcn_core.transforms import FitIntensityd, LoadSliced, Shrunk
+
+VARIED = {
+    "mixture": {"bicubic": 2, "kspace": 1, "point": 1},
+    "noise": 0.1,
+    "contrast": 0.7,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -31,20 +41,28 @@ def plain():
         yield
 
 
-def flat_slices(count, side=24):
-    """Slices that are known by their value."""
-    return [
-        {"coarse": torch.full((1, side, side), i), "fine": torch.full((1, 4 * side, 4 * side), i).half()}
-        for i in map(float, range(count))
-    ]
+class Watched(list):
+    """Slices that are the same; which of them are asked for is in ``seen``."""
+
+    def __init__(self, count, side=8):
+        super().__init__({"fine": torch.zeros(1, side, side).half()} for _ in range(count))
+        self.seen = []
+
+    def __getitem__(self, place):
+        self.seen.append(place)
+        return super().__getitem__(place)
 
 
 def noise_slices(count):
     random = torch.Generator().manual_seed(0)
-    return [
-        {"coarse": torch.rand(1, 20, 30, generator=random), "fine": torch.rand(1, 80, 120, generator=random)}
-        for _ in range(count)
-    ]
+    return [{"fine": torch.rand(1, 80, 120, generator=random).half()} for _ in range(count)]
+
+
+def smooth_slices(count):
+    """Waves of a few lengths, of which there is something left in coarse slices."""
+    places = torch.linspace(0, 1, 96)
+    waves = [torch.sin((7 + i) * places)[:, None] * torch.cos((5 + 2 * i) * places) for i in range(count)]
+    return [{"fine": ((1 + wave[None]) / 2).half()} for wave in waves]
 
 
 def equal(a, b):
@@ -58,7 +76,7 @@ def test_a_pair_is_what_upscaling_would_see(source, make_config):
     config = make_config(shrink=2, scale=4, degradation="kspace")
     item = pair_of_slice(source, config)({"fine": 2001})
     image = torch.from_numpy(source.read(2001).image.astype(np.float32))
-    fine = degrade(image, (2, 2), "bicubic")
+    (fine,) = Shrunk("fine", 2)({"fine": image[None]})["fine"]
     coarse = degrade(fine, (4, 4), "kspace")
     intensity = IntensityMap.fit(coarse.numpy())
     np.testing.assert_array_equal(item["coarse"][0], intensity.forward(coarse.numpy()))
@@ -75,52 +93,76 @@ def test_slices_smaller_than_a_patch_are_left_out(source, make_config):
     indices = (954, 955, 956, 2001)  # the two in the middle are 256 x 256: 32 coarse pixels
     assert len(cached_slices(source, indices, make_config(patch=32))) == 4
     large = cached_slices(source, indices, make_config(patch=33))
-    assert [item["coarse"].shape for item in large] == [(1, 64, 64)] * 2
+    assert [item["fine"].shape for item in large] == [(1, 256, 256)] * 2
     with pytest.raises(DataError, match="no slice has 65 coarse pixels along both sides at scale 4"):
         cached_slices(source, indices, make_config(patch=65))
 
 
 def test_kept_slices_are_rounded_by_at_most_what_is_said(source, make_config):
-    config = make_config()
-    (kept,) = cached_slices(source, [2002], config)
-    exact = pair_of_slice(source, config)({"fine": 2002})
-    assert torch.equal(kept["coarse"], exact["coarse"])
+    (kept,) = cached_slices(source, [2002], make_config(shrink=2))
+    exact = Shrunk("fine", 2)(LoadSliced("fine", source)({"fine": 2002}))
+    fine = FitIntensityd("fine", fit_to="fine")(exact)["fine"]
+    assert set(kept) == {"fine"}
     assert kept["fine"].dtype == torch.float16
-    within = exact["fine"].abs() <= 1
-    assert float((kept["fine"].float() - exact["fine"]).abs()[within].max()) <= 1 / 4096
+    within = fine.abs() <= 1
+    assert within.float().mean() > 0.95
+    assert float((kept["fine"].float() - fine).abs()[within].max()) <= 1 / 4096
+
+
+def test_slices_are_kept_in_each_size_that_is_asked_for(source, make_config):
+    indices = (954, 955)  # 512 x 512 and 256 x 256
+    for patch, sizes in ((32, [512, 256, 341, 170, 256, 128]), (33, [512, 256, 341, 170, 256])):
+        kept = cached_slices(source, indices, make_config(shrink=3, shrinks=[1, 1.5, 2], patch=patch))
+        assert [item["fine"].shape for item in kept] == [(1, size, size) for size in sizes]
+    assert len(cached_slices(source, indices, make_config(shrink=3, patch=16))) == 2
+    single = cached_slices(source, indices, make_config(shrink=2, patch=16))
+    same = cached_slices(source, indices, make_config(shrink=4, shrinks=[2], patch=16))
+    assert all(torch.equal(a["fine"], b["fine"]) for a, b in zip(single, same, strict=True))
+
+
+def test_the_validation_keeps_to_one_size_and_kind(source, make_config):
+    plain = make_config(shrink=2, degradation="area")
+    mixed = make_config(shrink=2, degradation="area", shrinks=[1, 3], **VARIED)
+    for a, b in zip(*(validation_pairs(source, (955, 2001), c) for c in (plain, mixed)), strict=True):
+        assert equal(a, b)
 
 
 # Samples
 
 
-def test_a_sample_depends_on_the_seed_and_its_number_alone(make_config):
+@pytest.mark.parametrize("changes", [{}, VARIED], ids=["one degradation", "mixture, noise and contrast"])
+def test_a_sample_depends_on_the_seed_and_its_number_alone(make_config, changes):
     slices = noise_slices(3)
-    config = make_config()
+    config = make_config(**changes)
     straight = PatchDataset(slices, config)
     wanted = [straight[n] for n in range(9)]
     other = PatchDataset(slices, config)
     np.random.seed(5)
     torch.manual_seed(5)
+    assert other.contrast() == straight.contrast()
     assert all(equal(other[n], wanted[n]) for n in (8, 0, 4, 4, 7, 1))
-    changed = PatchDataset(slices, make_config(seed=1))
+    changed = PatchDataset(slices, make_config(seed=1, **changes))
     assert not any(equal(changed[n], wanted[n]) for n in range(9))
     assert not any(equal(a, b) for a, b in itertools.combinations(wanted, 2))
 
 
 def test_a_sample_has_pairs_of_the_configured_size_in_single_precision(make_config):
     config = make_config(patch=10, patches_per_slice=2, scale=4)
-    coarse, fine = PatchDataset(noise_slices(1), config)[0]
+    coarse, fine, fingerprints = PatchDataset(noise_slices(1), config)[0]
     assert coarse.shape == (2, 1, 10, 10)
     assert fine.shape == (2, 1, 40, 40)
-    assert coarse.dtype == fine.dtype == torch.float32
+    assert fingerprints.shape == (2, LENGTH)
+    assert coarse.dtype == fine.dtype == fingerprints.dtype == torch.float32
 
 
 @given(st.integers(1, 7), st.integers(0, 3))
 def test_every_slice_comes_once_in_each_turn(make_config_once, count, turn):
+    slices = Watched(count)
     with without_metadata():
-        dataset = PatchDataset(flat_slices(count, side=4), make_config_once)
-        seen = [int(dataset[turn * count + place][0][0, 0, 0, 0]) for place in range(count)]
-    assert sorted(seen) == list(range(count))
+        dataset = PatchDataset(slices, make_config_once)
+        for place in range(count):
+            dataset[turn * count + place]
+    assert sorted(slices.seen) == list(range(count))
 
 
 @pytest.fixture(scope="module")
@@ -129,23 +171,87 @@ def make_config_once(make_config):
 
 
 def test_turns_have_different_orders(make_config):
-    dataset = PatchDataset(flat_slices(10), make_config())
-    orders = {tuple(int(dataset[10 * turn + i][1].max()) for i in range(10)) for turn in range(4)}
-    assert len(orders) == 4
+    slices = Watched(10)
+    dataset = PatchDataset(slices, make_config(patch=2))
+    for sample in range(40):
+        dataset[sample]
+    assert len({tuple(slices.seen[i : i + 10]) for i in range(0, 40, 10)}) == 4
 
 
 def test_coarse_and_fine_belong_together_in_each_of_the_eight_orientations(make_config):
-    coarse = torch.arange(64.0).reshape(1, 8, 8)
-    fine = coarse.repeat_interleave(4, 1).repeat_interleave(4, 2)
-    dataset = PatchDataset([{"coarse": coarse, "fine": fine}], make_config(patch=8, patches_per_slice=1))
+    pixels = torch.arange(64.0).reshape(1, 8, 8) / 64
+    fine = pixels.repeat_interleave(4, 1).repeat_interleave(4, 2).half()
+    config = make_config(patch=8, patches_per_slice=1, degradation="area")
+    dataset = PatchDataset([{"fine": fine}], config)
     counts: dict[tuple[int, ...], int] = {}
     for n in range(400):
-        turned, finer = dataset[n]
-        assert torch.equal(degrade(finer, (4, 4), "area"), turned)
-        key = tuple(int(v) for v in turned[0, 0, [0, 0, -1, -1], [0, -1, 0, -1]])
+        turned, finer, _ = dataset[n]
+        torch.testing.assert_close(degrade(finer, (4, 4), "area"), turned, atol=1e-5, rtol=0)
+        key = tuple(turned[0, 0, [0, 0, -1, -1], [0, -1, 0, -1]].argsort().tolist())
         counts[key] = counts.get(key, 0) + 1
     assert len(counts) == 8
     assert min(counts.values()) > 25
+
+
+@pytest.mark.parametrize("contrast", [0.0, 0.7])
+def test_the_coarse_slice_of_a_sample_is_made_of_its_fine_one(make_config, contrast):
+    """By one kind of the mixture, the one or the other, with noise in half of the samples."""
+    kinds = ("area", "kspace", "point")
+    config = make_config(mixture=dict.fromkeys(kinds, 1), noise=0.1, contrast=contrast, patch=8)
+    dataset = PatchDataset(smooth_slices(3), config)
+    found = []
+    for n in range(60):
+        pair = dataset.whole(n)
+        coarse, fine = pair["coarse"], pair["fine"]
+        intensity = IntensityMap.fit(coarse.numpy())
+        assert (intensity.low, intensity.high) == pytest.approx((0, 1), abs=1e-5)
+        off = {kind: float((degrade(fine, (4, 4), kind) - coarse).abs().max()) for kind in kinds}
+        found.append(min(off, key=off.get) if min(off.values()) < 1e-5 else "noisy")
+    assert {*found} == {*kinds, "noisy"}
+    assert 20 <= found.count("noisy") <= 40
+
+
+def test_patches_are_cut_from_the_whole_slice_of_their_sample(make_config):
+    config = make_config(patch=6, **VARIED)
+    dataset = PatchDataset(smooth_slices(3), config)
+    for n in range(12):
+        coarse, fine, fingerprints = dataset[n]
+        whole = dataset.whole(n)
+        for patch, key in ((coarse, "coarse"), (fine, "fine")):
+            assert set(patch.flatten().tolist()) <= set(whole[key].flatten().tolist())
+        assert torch.equal(fingerprints, fingerprint(whole["coarse"]).expand(4, -1))
+
+
+def test_the_fingerprints_of_a_run_are_those_of_its_samples(make_config, monkeypatch):
+    monkeypatch.setattr(data_module, "_SEEN", 5)
+    dataset = PatchDataset(smooth_slices(3) * 3, make_config(patch=6, **VARIED))
+    wanted = torch.stack([dataset[n][2][0] for n in range(5)])
+    assert torch.equal(dataset.fingerprints(), wanted)
+
+
+def test_contrast_varies_by_its_share(make_config):
+    slices = smooth_slices(1)
+    plain = PatchDataset(slices, make_config(patch=4)).whole(0)["fine"]
+    dataset = PatchDataset(slices, make_config(patch=4, contrast=0.3))
+    changed = sum(not torch.equal(dataset.whole(n)["fine"], plain) for n in range(300))
+    assert changed / 300 == pytest.approx(0.3, abs=0.08)
+
+
+def test_the_contrast_of_a_run_has_wider_bounds_the_more_it_is_varied(make_config, monkeypatch):
+    slices = smooth_slices(3) * 20
+    plain, varied = (
+        PatchDataset(slices, make_config(patch=4, **changes)).contrast() for changes in ({}, VARIED)
+    )
+    assert plain.keys() == varied.keys() == set(STATISTICS)
+    assert all(low <= high for low, high in varied.values())
+    assert varied["mean"][1] > plain["mean"][1]
+    assert varied["noise"][1] > plain["noise"][1] + 0.02
+    measured = []
+    monkeypatch.setattr(data_module, "contrast_of", lambda image: measured.append(1) or {})
+    monkeypatch.setattr(data_module, "_SEEN", 7)
+    assert PatchDataset(slices, make_config(patch=4)).contrast() == {}
+    assert PatchDataset(slices[:2], make_config(patch=4)).contrast() == {}
+    assert len(measured) == 7 + 2
 
 
 # Batches

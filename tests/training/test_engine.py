@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from espcn_core.errors import EspcnError
+from espcn_core.models.fingerprint import LENGTH
 from espcn_core.training.engine import Loop
 from espcn_core.training.state import RunState
 from espcn_core.training.validation import Score
@@ -50,7 +51,8 @@ def make_loop(make_config):
 @pytest.fixture
 def batch():
     random = torch.Generator().manual_seed(1)
-    return torch.rand(2, 1, 8, 8, generator=random), torch.rand(2, 1, 16, 16, generator=random)
+    coarse, fine = (torch.rand(2, 1, side, side, generator=random) for side in (8, 16))
+    return coarse, fine, torch.rand(2, LENGTH, generator=random)
 
 
 @pytest.fixture
@@ -72,6 +74,22 @@ def test_all_steps_are_taken_with_a_validation_after_each_epoch(make_loop, batch
     assert loop.state.optimizer.param_groups[0]["lr"] < 1e-3
 
 
+def test_the_schedule_sets_the_rate_of_every_group(make_loop, batch):
+    loop = make_loop(epochs=1, steps_per_epoch=6, optimizer="muon")
+    rates = []
+    step = loop.step
+
+    def followed(pair):
+        rates.append([group["lr"] for group in loop.state.optimizer.param_groups])
+        return step(pair)
+
+    loop.step = followed
+    run(loop, batch)
+    assert [len(set(row)) for row in rates] == [1] * 6
+    assert [len(row) for row in rates] == [2] * 6
+    assert len({row[0] for row in rates}) > 3
+
+
 def test_the_loss_of_an_epoch_is_the_mean_of_its_steps(make_loop, batch):
     loop = make_loop(epochs=2, steps_per_epoch=3)
     losses = []
@@ -84,7 +102,12 @@ def test_the_loss_of_an_epoch_is_the_mean_of_its_steps(make_loop, batch):
 
 
 @pytest.mark.parametrize(
-    ("name", "of"), [("l1", lambda d: d.abs()), ("charbonnier", lambda d: (d * d + 1e-6).sqrt())]
+    ("name", "of"),
+    [
+        ("l1", lambda d: d.abs()),
+        ("mse", lambda d: d * d),
+        ("charbonnier", lambda d: (d * d + 1e-6).sqrt()),
+    ],
 )
 def test_losses(make_loop, batch, name, of):
     loop = make_loop(loss=name)
@@ -222,7 +245,7 @@ def test_time_is_counted(make_loop, batch):
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_no_number_is_one_sentence(make_loop, batch, value):
     loop = make_loop(epochs=3, steps_per_epoch=4)
-    poisoned = (batch[0], batch[1] * value)
+    poisoned = (batch[0], batch[1] * value, batch[2])
     with pytest.raises(EspcnError, match=r"the loss is (nan|inf) after 4 steps: make learning_rate smaller"):
         run(loop, poisoned)
     assert not loop.scores
@@ -237,5 +260,5 @@ def test_an_error_is_not_printed_by_the_engine_too(make_loop, batch, capfd, monk
     monkeypatch.setattr(logging.root, "handlers", [])  # as in a program that has set up no logging
     loop = make_loop(epochs=1, steps_per_epoch=2)
     with pytest.raises(EspcnError):
-        run(loop, (batch[0], batch[1] * float("nan")))
+        run(loop, (batch[0], batch[1] * float("nan"), batch[2]))
     assert capfd.readouterr().err == ""

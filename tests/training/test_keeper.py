@@ -14,6 +14,7 @@ from espcn_core.training.state import RunState, read_checkpoint
 from espcn_core.training.validation import Score
 
 BASELINE = Score(30.0, 0.8, 3)
+CONTRAST = {"mean": [0.1, 0.4], "sharpness": [0.5, 1.25], "noise": [0.0, 0.03]}
 
 
 @pytest.fixture
@@ -25,7 +26,8 @@ def make_keeper(make_config, source, tmp_path):
         state = state or RunState.fresh(config, torch.device("cpu"), torch.float32)
         said = []
         sides, patients = split(source, config.fold), source.patients()
-        keeper = Keeper(config, tmp_path, state, sides, patients, BASELINE, "the command", said.append)
+        more = (CONTRAST, BASELINE, "the command", said.append)
+        keeper = Keeper(config, tmp_path, state, sides, patients, *more)
         keeper.said = said
         return keeper
 
@@ -155,6 +157,51 @@ def test_the_card_says_what_the_weights_are(make_keeper, source):
     assert (metrics["slices"], metrics["fold"]) == (3, 5)
     assert "peak: range of the true slice" in metrics["how"]
     assert card.not_for
+
+
+@pytest.mark.parametrize(
+    ("changes", "spacing"),
+    [
+        ({"scale": 4, "shrink": 1}, [1.96, 1.96]),
+        ({"scale": 3, "shrink": 2}, [2.94, 2.94]),
+        ({"scale": 2, "shrink": 2, "shrinks": [1, 2.5, 1.5]}, [0.98, 2.45]),
+    ],
+)
+def test_the_card_says_on_what_range_the_network_was_trained(make_keeper, changes, spacing):
+    keeper = make_keeper(**changes)
+    epoch(keeper, 32.0, 0.5)
+    keeper.close()
+    training = kept(keeper)[1].training
+    assert training["spacing_range_mm"] == spacing
+    assert training["contrast_range"] == CONTRAST
+    assert training["config"]["shrinks"] == changes.get("shrinks", [])
+
+
+def test_the_card_says_what_the_steps_were_made_of(make_keeper):
+    mixture = {"bicubic": 5, "area": 0.5}
+    keeper = make_keeper(
+        mixture=mixture, noise=0.03, contrast=0.25, optimizer="muon", start="espcn-r-x4", degradation="kspace"
+    )
+    epoch(keeper, 32.0, 0.5)
+    keeper.close()
+    card = kept(keeper)[1]
+    assert card.degradation == "kspace"
+    settings = card.training["config"]
+    assert settings["mixture"] == mixture
+    assert (settings["noise"], settings["contrast"]) == (0.03, 0.25)
+    assert (settings["optimizer"], settings["start"]) == ("muon", "espcn-r-x4")
+
+
+def test_the_card_does_not_say_in_which_folder_the_first_weights_were(make_keeper, tmp_path):
+    state = RunState.fresh(make_keeper().config, torch.device("cpu"), torch.float32)
+    keeper = make_keeper(state, start=str(tmp_path / "first.safetensors"))
+    epoch(keeper, 32.0, 0.5)
+    keeper.close()
+    card = kept(keeper)[1]
+    assert card.training["config"]["start"] == "first.safetensors"
+    assert str(tmp_path) not in card.to_json()
+    stored = read_checkpoint(tmp_path)["config"]["start"]
+    assert stored == str(tmp_path / "first.safetensors")
 
 
 def test_the_split_is_in_the_checkpoint(make_keeper, source, tmp_path):

@@ -18,9 +18,13 @@ from espcn_core.training.config import read_config
 from espcn_core.training.data import validation_pairs, without_metadata
 from espcn_core.training.engine import Loop
 from espcn_core.training.run import COMMAND, begin, resumable, train
+from espcn_core.training.state import RunState
 from espcn_core.training.validation import bicubic, measure, padded
 
 EPOCH = 12  # steps, in these runs
+
+VARIED = {"mixture": {"bicubic": 2, "kspace": 1, "point": 1}, "noise": 0.05, "contrast": 0.5}
+MIXED = {**VARIED, "optimizer": "muon", "shrinks": [1.5, 2], "loss": "mse", "epochs": 2}
 
 
 def assert_same(a, b, where="checkpoint"):
@@ -72,8 +76,16 @@ def test_resume_equals_straight_run(start, resume, straight, tmp_path, stops):
         {"precision": "bfloat16", "clip": 0.1},
         {"model": "espcn", "arguments": {}, "loss": "charbonnier", "epochs": 2},
         {"minutes": 0.1, "epochs": 40},
+        MIXED,
+        {**MIXED, "arguments": {"width": 8, "depth": 1, "adaptive": True}, "precision": "bfloat16"},
     ],
-    ids=["bfloat16 and clip", "espcn and charbonnier", "bound on the time"],
+    ids=[
+        "bfloat16 and clip",
+        "espcn and charbonnier",
+        "bound on the time",
+        "muon and a mixture",
+        "an adaptive network",
+    ],
 )
 def test_resume_equals_straight_run_with(start, resume, make_config, tmp_path, monkeypatch, changes):
     if "minutes" in changes:  # the time then decides how long the run is: let every step take the same
@@ -83,6 +95,18 @@ def test_resume_equals_straight_run_with(start, resume, make_config, tmp_path, m
     start(config, tmp_path / "parts", EPOCH + 6)
     assert_same_run(resume(tmp_path / "parts"), whole)
     assert whole.checkpoint["step"] == (60 * config.minutes / 0.0625 or config.epochs * EPOCH)
+
+
+def test_a_run_from_trained_weights_goes_on_without_them(start, resume, make_config, straight, tmp_path):
+    first = tmp_path / "first"
+    shutil.copytree(straight.out, first)
+    weights = first / "tiny.safetensors"
+    config = make_config(start=str(weights), epochs=2, warmup=0, learning_rate=1e-6)
+    whole = start(config, tmp_path / "whole")
+    assert whole.result.score.psnr == pytest.approx(straight.result.score.psnr, abs=0.02)
+    start(config, tmp_path / "parts", EPOCH + 6)
+    shutil.rmtree(first)
+    assert_same_run(resume(tmp_path / "parts"), whole)
 
 
 class Killed(BaseException):
@@ -118,13 +142,27 @@ def test_two_runs_with_one_seed_are_equal_and_with_another_are_not(start, straig
 # What a run leaves
 
 
-def test_the_network_learns(straight):
-    rows = list(csv.DictReader(straight.files["log.csv"].decode().splitlines()))
-    assert len(rows) == 4
+def test_the_network_learns(start, make_config, tmp_path):
+    arguments = {"width": 16, "depth": 1}
+    changes = {"arguments": arguments, "optimizer": "muon", "epochs": 8, "steps_per_epoch": 18}
+    run = start(make_config(learning_rate=5e-3, **changes), tmp_path)
+    rows = list(csv.DictReader(run.files["log.csv"].decode().splitlines()))
+    assert len(rows) == 8
     losses, gains = ([float(row[name]) for row in rows] for name in ("loss", "gain"))
-    assert losses[-1] < 0.95 * losses[0]
-    assert gains[-1] > 0.1
-    assert straight.result.score.psnr - straight.result.baseline.psnr > 0.1
+    assert losses[-1] < losses[0]  # of the same slices, each four times in two epochs, but other patches
+    assert gains[-1] > 0.5
+    assert run.result.score.psnr - run.result.baseline.psnr > 0.5
+
+
+def test_an_adaptive_network_is_fitted_to_its_slices_and_learns_from_them(start, make_config, tmp_path):
+    config = make_config(epochs=1, arguments={"width": 8, "depth": 1, "adaptive": True}, **VARIED)
+    adaptation = load_model(start(config, tmp_path).result.weights)[0].adaptation
+    first = RunState.fresh(config, torch.device("cpu"), torch.float32).network.adaptation
+    assert adaptation.centre.all()
+    assert not torch.equal(adaptation.spread, first.spread)
+    for name, parameter in adaptation.named_parameters():
+        moved = (parameter - dict(first.named_parameters())[name]).detach().abs().max()
+        assert float(moved) > 1e-3, name  # more than the rounding of a mean
 
 
 def test_a_finished_run_leaves_these_files_and_no_others(straight):
@@ -164,6 +202,25 @@ def test_what_is_said(straight):
 def test_slices_that_are_left_out_are_counted(start, make_config, tmp_path):
     run = start(make_config(patch=40), tmp_path, 1)  # of 32 coarse pixels there are two
     assert "2 slices are smaller than a patch and left out" in run.said
+
+
+def test_slices_that_are_left_out_are_counted_in_each_size(start, make_config, tmp_path):
+    # of the 9, 2 have 256 pixels a side, which makes 32, 42 and 64 coarse ones
+    run = start(make_config(patch=40, shrinks=[2, 1.5, 1]), tmp_path, 1)
+    assert "2 slices are smaller than a patch and left out" in run.said
+    run = start(make_config(patch=48, shrinks=[2, 1.5, 1]), tmp_path / "larger", 1)
+    assert "4 slices are smaller than a patch and left out" in run.said
+
+
+def test_the_card_has_the_ranges_of_the_run(straight, start, make_config, tmp_path):
+    plain = read_card(straight.out / "tiny.json").training
+    assert plain["spacing_range_mm"] == [3.92, 3.92]
+    mixed = read_card(start(make_config(**MIXED), tmp_path).out / "tiny.json").training
+    assert mixed["spacing_range_mm"] == [2.94, 3.92]
+    for name, (low, high) in plain["contrast_range"].items():
+        assert low <= high
+        seen = mixed["contrast_range"][name]
+        assert seen[1] - seen[0] > high - low
 
 
 def test_a_run_that_was_stopped_before_the_first_validation_has_no_weights_yet(start, make_config, tmp_path):

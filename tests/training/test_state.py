@@ -5,7 +5,10 @@ import pickle
 import pytest
 import torch
 
-from espcn_core.errors import DataError
+from espcn_core.errors import DataError, RequestError
+from espcn_core.models import build
+from espcn_core.models.cards import Card, save_model
+from espcn_core.models.fingerprint import LENGTH
 from espcn_core.training.state import CHECKPOINT, RunState, read_checkpoint
 
 CPU = torch.device("cpu")
@@ -23,6 +26,7 @@ def trained(state, steps=3):
     """The state after some steps on noise."""
     for _ in range(steps):
         state.schedule(None)
+        state.optimizer.zero_grad()
         state.network(torch.rand(1, 1, 8, 8)).square().mean().backward()
         state.optimizer.step()
         state.step += 1
@@ -58,21 +62,89 @@ def test_the_mean_starts_at_the_weights(fresh):
     assert state.schedule.total == 4 * 12
 
 
-def test_a_checkpoint_brings_everything_back(fresh, tmp_path):
-    state = trained(fresh())
+@pytest.fixture
+def weights(tmp_path):
+    """A file of weights that no fresh network has, for x4 and as wide as the tiny network."""
+
+    def make(model="espcn-r", **arguments):
+        network = build(model, (4, 4), **arguments)
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.uniform_(2, 3)
+        card = Card("trained", model, (4, 4), "bicubic", arguments)
+        return str(save_model(network, card, tmp_path)), network.state_dict()
+
+    return make
+
+
+def test_a_run_starts_from_trained_weights(fresh, weights):
+    path, trained = weights(width=8, depth=1)
+    state = fresh(scale=4, start=path)
+    for part in (state.network, state.ema.ema_model):
+        assert all(torch.equal(value, trained[name]) for name, value in part.state_dict().items())
+
+
+def test_layers_that_do_not_fit_start_anew(fresh, weights):
+    """From x4 into x2: the body is taken over, the sub-pixels are as they would be without a start."""
+    path, trained = weights(width=8, depth=1)
+    new, plain = fresh(scale=2, start=path).network.state_dict(), fresh(scale=2).network.state_dict()
+    body = {name for name in new if name.startswith("body.")}
+    assert {f"body.{layer}.{part}" for layer in (0, 2) for part in ("weight", "bias")} == body
+    for name, value in new.items():
+        assert torch.equal(value, (trained if name in body else plain)[name]), name
+
+
+def test_a_deeper_network_takes_over_what_is_there(fresh, weights):
+    path, trained = weights(width=8, depth=1, activation="prelu")
+    arguments = {"width": 8, "depth": 2}
+    changes = {"scale": 4, "arguments": arguments}
+    new, plain = fresh(start=path, **changes).network.state_dict(), fresh(**changes).network.state_dict()
+    for name, value in new.items():
+        assert torch.equal(value, trained.get(name, plain[name])), name
+    assert not torch.equal(new["body.2.weight"], plain["body.2.weight"])
+    assert torch.equal(new["body.4.weight"], plain["body.4.weight"])
+
+
+def test_an_adaptive_network_is_fitted_to_its_run_once(fresh):
+    arguments = {"width": 8, "depth": 1, "adaptive": True}
+    state = fresh(arguments=arguments)
+    seen = 3 + 2 * torch.randn(50, LENGTH, generator=torch.Generator().manual_seed(1))
+    state.standardise(seen)
+    state.standardise(seen + 5)  # as where it starts from trained weights
+    for network in (state.network, state.ema.ema_model):
+        torch.testing.assert_close(network.adaptation.centre, seen.mean(0))
+        torch.testing.assert_close(network.adaptation.spread, seen.std(0) + 1e-3)
+    fresh().standardise(seen)  # nothing to fit
+
+
+def test_shipped_weights_are_a_start_and_unknown_ones_are_named(fresh):
+    fresh(start="espcn-r-x4", scale=2, arguments={})
+    with pytest.raises(RequestError, match="espcn-r-x40"):
+        fresh(start="espcn-r-x40")
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_a_checkpoint_brings_everything_back(fresh, tmp_path, optimizer):
+    state = trained(fresh(optimizer=optimizer))
     state.schedule.plan(40)
     torch.manual_seed(7)
     state.save(tmp_path, config={}, split={})
     drawn = torch.rand(5)
 
-    other = fresh(seed=1)
+    other = fresh(seed=1, optimizer=optimizer)
     other.load(read_checkpoint(tmp_path))
     assert torch.equal(torch.rand(5), drawn)
     assert all(torch.equal(a, b) for a, b in zip(tensors(state), tensors(other), strict=True))
     assert other.schedule.state_dict() == state.schedule.state_dict()
     for name in ("step", "seconds", "history", "best_psnr", "loss_sum"):
         assert getattr(other, name) == getattr(state, name)
-    assert other.optimizer.param_groups[0]["lr"] == state.optimizer.param_groups[0]["lr"]
+    for ours, theirs in zip(other.optimizer.param_groups, state.optimizer.param_groups, strict=True):
+        assert {**ours, "params": None} == {**theirs, "params": None}
+    torch.manual_seed(3)
+    trained(state)
+    torch.manual_seed(3)
+    trained(other)
+    assert all(torch.equal(a, b) for a, b in zip(tensors(state), tensors(other), strict=True))
 
 
 def test_what_else_is_saved_is_there(fresh, tmp_path):
