@@ -19,7 +19,7 @@ from monai.transforms import MapTransform, Randomizable, SpatialCrop
 from torch import Tensor
 from torch.nn import functional
 
-from espcn_core.degradation import degrade, rician
+from espcn_core.degradation import degrade
 from espcn_core.figshare import SPACING, FigshareSource
 from espcn_core.grid import Grid
 from espcn_core.intensity import IntensityMap
@@ -29,8 +29,6 @@ __all__ = [
     "FitIntensityd",
     "LoadSliced",
     "RandAlignedPatchesd",
-    "RandContrastd",
-    "RandDegraded",
     "Shrunk",
 ]
 
@@ -147,98 +145,6 @@ class Shrunk(MapTransform):  # type: ignore[misc]
         return item
 
 
-class RandContrastd(Randomizable, MapTransform):  # type: ignore[misc]
-    """Give some images another contrast, so that a network does not learn one kind of scan by heart.
-
-    Parameters
-    ----------
-    key : str
-        Image whose values lie about 0 to 1; so do those of the result.
-    share : float
-        Part of the images that change, 0 to 1.
-
-    Notes
-    -----
-    The values go through a curve of straight pieces between five points. It starts as a gamma curve (exponent
-    1/2 to 2), its inner points are moved up or down by up to 0.3, and every third one is turned upside down.
-    So tissues change their order, as between T1, T2 and CT.
-    """
-
-    def __init__(self, key: str, share: float) -> None:
-        super().__init__((key,))
-        self.key = key
-        self.share = share
-        self._curve: np.ndarray[Any, np.dtype[np.float64]] | None = None
-
-    def randomize(self, data: Any = None) -> None:
-        """Draw the curve, or none."""
-        self._curve = None
-        if self.R.uniform() < self.share:
-            curve = np.linspace(0, 1, 5) ** np.exp2(self.R.uniform(-1, 1))
-            curve[1:-1] += self.R.uniform(-0.3, 0.3, 3)
-            self._curve = 1 - curve if self.R.uniform() < 1 / 3 else curve
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> Item:
-        self.randomize()
-        item = dict(data)
-        if self._curve is not None:
-            image = item[self.key]
-            plain = image.as_tensor() if isinstance(image, MetaTensor) else image
-            values = np.interp(plain.numpy(), np.linspace(0, 1, 5), self._curve)
-            item[self.key] = _like(image, torch.from_numpy(values.astype(np.float32)))
-        return item
-
-
-class RandDegraded(Randomizable, MapTransform):  # type: ignore[misc]
-    """Make a coarse image of a fine one by a degradation drawn from a mixture, with noise of a random level.
-
-    Parameters
-    ----------
-    key : str
-        Fine image, (C, H, W).
-    into : str
-        Key of the coarse image.
-    factor : (r_row, r_col)
-        Fine pixels per coarse pixel.
-    mixture : mapping of str to float
-        Weight of each kind of `espcn_core.degradation`.
-    noise : float
-        Half of the images stay clean; the others get Rician noise whose standard deviation lies between 0 and
-        this part of the coarse image's range.
-    """
-
-    def __init__(
-        self, key: str, into: str, factor: tuple[int, int], mixture: Mapping[str, float], noise: float
-    ) -> None:
-        super().__init__((key,))
-        self.into = into
-        self.noise = noise
-        self._degraded = {kind: Degraded(key, factor, kind, into) for kind in mixture}
-        weights = np.array(list(mixture.values()), dtype=np.float64)
-        self._weights = weights / weights.sum()
-        self._kind = ""
-        self._sigma = 0.0
-        self._seed = 0
-
-    def randomize(self, data: Any = None) -> None:
-        """Draw the kind, the level of the noise and where its random numbers start."""
-        self._kind = str(self.R.choice(list(self._degraded), p=self._weights))
-        self._sigma = self.noise * max(0.0, self.R.uniform(-1, 1))
-        self._seed = int(self.R.randint(2**31))
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> Item:
-        self.randomize()
-        item: Item = self._degraded[self._kind](data)
-        if self._sigma:
-            image = item[self.into]
-            plain = image.as_tensor() if isinstance(image, MetaTensor) else image
-            low, high = float(plain.min()), float(plain.max())
-            generator = torch.Generator().manual_seed(self._seed)
-            noisy = rician(plain, self._sigma * (high - low), low, generator)
-            item[self.into] = _like(image, noisy)
-        return item
-
-
 class FitIntensityd(MapTransform):  # type: ignore[misc]
     """Map images to the networks' range by the one map that is fitted to the coarse image, as for upscaling.
 
@@ -333,7 +239,7 @@ def _tracked(image: Tensor, affine: Any, meta: dict[str, Any]) -> Tensor:
     return tracked
 
 
-def _like(image: Tensor, values: Tensor) -> Tensor:
+def like(image: Tensor, values: Tensor) -> Tensor:
     """The values, with the metadata of an image on the same grid."""
     if isinstance(image, MetaTensor):
         return _tracked(values, image.affine.numpy(), _described(image))

@@ -50,7 +50,7 @@ def fingerprint(slices: Iterable[Tensor]) -> Tensor:
 def _powers(image: Tensor) -> Tensor:
     """Mean power in each square of frequency, under a Hann window (so that the borders make no cross)."""
     window, members = _layout(image.shape[0], image.shape[1])
-    power = torch.fft.rfft2((image - image.mean()) * window).abs() ** 2 / (window**2).sum()
+    power = torch.fft.fft2((image - image.mean()) * window).abs() ** 2 / (window**2).sum()
     mean: Tensor = members @ power.flatten()
     return mean
 
@@ -72,8 +72,8 @@ def _layout(rows: int, columns: int) -> tuple[Tensor, Tensor]:
     used, holds the mean.
     """
     window = torch.hann_window(rows, periodic=False)[:, None] * torch.hann_window(columns, periodic=False)
-    down = (2 * _FIFTHS * torch.fft.fftfreq(rows).abs())[:, None].expand(-1, columns // 2 + 1)
-    across = (2 * _FIFTHS * torch.fft.rfftfreq(columns))[None].expand(rows, -1)
+    down = (2 * _FIFTHS * torch.fft.fftfreq(rows).abs())[:, None].expand(-1, columns)
+    across = (2 * _FIFTHS * torch.fft.fftfreq(columns).abs())[None].expand(rows, -1)
     fifths = torch.stack([down, across]).long().clamp(max=_FIFTHS - 1).flatten(1)
     low, high = fifths.amin(0), fifths.amax(0)
     squares = [(a, b) for a in range(_FIFTHS) for b in range(a, _FIFTHS) if b]

@@ -18,6 +18,7 @@ from espcn_core.errors import DataError
 from espcn_core.figshare import FigshareSource
 from espcn_core.models.fingerprint import fingerprint
 from espcn_core.models.ranges import contrast_of, contrast_range
+from espcn_core.training.augment import RandContrastd, RandDegraded
 from espcn_core.training.config import TrainingConfig
 from espcn_core.transforms import (
     Degraded,
@@ -25,8 +26,6 @@ from espcn_core.transforms import (
     Item,
     LoadSliced,
     RandAlignedPatchesd,
-    RandContrastd,
-    RandDegraded,
     Shrunk,
 )
 
@@ -34,7 +33,8 @@ Pair = tuple[Tensor, Tensor]
 """Coarse (B, 1, H, W) and fine (B, 1, H r_row, W r_col), in the networks' range."""
 
 Batch = tuple[Tensor, Tensor, Tensor]
-"""The same of patches, and (B, 22) fingerprints of the whole slices that they are cut from."""
+"""The same of patches, and fingerprints of the whole slices that they are cut from: (B, 22), or (B, 0) where
+no network asks for them."""
 
 _BOTH = ("coarse", "fine")
 
@@ -82,6 +82,7 @@ class PatchDataset(Dataset):  # type: ignore[misc]
             [RandFlipd(_BOTH, prob=0.5, spatial_axis=0), RandRotate90d(_BOTH, prob=0.75, max_k=3)]
         )
         self.seed = config.seed
+        self.adaptive = bool(config.arguments.get("adaptive"))
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
     def __getitem__(self, sample: int) -> Batch:
@@ -90,7 +91,8 @@ class PatchDataset(Dataset):  # type: ignore[misc]
         # as channels of one image, all pairs cost hardly more than one: they share their orientation
         stacked = self.turns({key: torch.cat([pair[key] for pair in pairs]) for key in _BOTH})
         coarse, fine = (stacked[key][:, None] for key in _BOTH)
-        return coarse, fine, fingerprint(whole["coarse"]).expand(len(coarse), -1)
+        traits = fingerprint(whole["coarse"]) if self.adaptive else torch.zeros(0)
+        return coarse, fine, traits.expand(len(coarse), -1)
 
     def whole(self, sample: int) -> Item:
         """The whole ``coarse`` and ``fine`` slice that the patches of a sample are cut from."""

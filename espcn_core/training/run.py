@@ -148,7 +148,7 @@ def train(
             say(f"{left_out} slices are smaller than a patch and left out")
         patches = PatchDataset(slices, config)
         contrast = patches.contrast()
-        if checkpoint is None:
+        if checkpoint is None and patches.adaptive:
             state.standardise(patches.fingerprints())
         keeper = Keeper(config, out, state, sides, patients, contrast, baseline, command, say)
         ema = padded(state.ema.ema_model, config.factor)

@@ -146,12 +146,13 @@ def test_a_sample_depends_on_the_seed_and_its_number_alone(make_config, changes)
     assert not any(equal(a, b) for a, b in itertools.combinations(wanted, 2))
 
 
-def test_a_sample_has_pairs_of_the_configured_size_in_single_precision(make_config):
-    config = make_config(patch=10, patches_per_slice=2, scale=4)
+@pytest.mark.parametrize(("adaptive", "length"), [(True, LENGTH), (False, 0)])
+def test_a_sample_has_pairs_of_the_configured_size_in_single_precision(make_config, adaptive, length):
+    config = make_config(patch=10, patches_per_slice=2, scale=4, arguments={"adaptive": adaptive})
     coarse, fine, fingerprints = PatchDataset(noise_slices(1), config)[0]
     assert coarse.shape == (2, 1, 10, 10)
     assert fine.shape == (2, 1, 40, 40)
-    assert fingerprints.shape == (2, LENGTH)
+    assert fingerprints.shape == (2, length)
     assert coarse.dtype == fine.dtype == fingerprints.dtype == torch.float32
 
 
@@ -212,7 +213,7 @@ def test_the_coarse_slice_of_a_sample_is_made_of_its_fine_one(make_config, contr
 
 
 def test_patches_are_cut_from_the_whole_slice_of_their_sample(make_config):
-    config = make_config(patch=6, **VARIED)
+    config = make_config(patch=6, arguments={"adaptive": True}, **VARIED)
     dataset = PatchDataset(smooth_slices(3), config)
     for n in range(12):
         coarse, fine, fingerprints = dataset[n]
@@ -224,7 +225,7 @@ def test_patches_are_cut_from_the_whole_slice_of_their_sample(make_config):
 
 def test_the_fingerprints_of_a_run_are_those_of_its_samples(make_config, monkeypatch):
     monkeypatch.setattr(data_module, "_SEEN", 5)
-    dataset = PatchDataset(smooth_slices(3) * 3, make_config(patch=6, **VARIED))
+    dataset = PatchDataset(smooth_slices(3) * 3, make_config(patch=6, arguments={"adaptive": True}, **VARIED))
     wanted = torch.stack([dataset[n][2][0] for n in range(5)])
     assert torch.equal(dataset.fingerprints(), wanted)
 

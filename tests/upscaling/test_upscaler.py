@@ -12,7 +12,10 @@ from torch.nn import functional
 
 from espcn_core.errors import CancelledError, RequestError, VolumeError
 from espcn_core.grid import Grid
+from espcn_core.intensity import IntensityMap
+from espcn_core.models.fingerprint import fingerprint
 from espcn_core.upscaling.plan import Pass, Plan, make_plan
+from espcn_core.upscaling.torch_engine import Engines, TorchEngine
 from espcn_core.upscaling.upscaler import run
 
 rng = np.random.default_rng(6)
@@ -104,19 +107,48 @@ def test_slope_and_inter_are_applied(make_model, dtype):
     np.testing.assert_allclose(physical, -0.5 * stored + 1024, atol=tolerance)
 
 
-def test_scale_and_offset_of_the_units_make_no_difference(make_model):
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_scale_and_offset_of_the_units_make_no_difference(make_model, adaptive):
     array = head()
-    plan = plan_for(array, make_model())
+    plan = plan_for(array, make_model(adaptive=adaptive))
     first = run(plan, array, device="cpu").array
     moved = run(plan, 7 * array + 100, device="cpu").array
     np.testing.assert_allclose((moved - 100) / 7, first, atol=1e-4 * np.ptp(array))
 
 
-def test_equal_slices_give_equal_results_whatever_lies_beside_them(make_model):
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_equal_slices_give_equal_results_whatever_lies_beside_them(make_model, adaptive):
     array = head((40, 40, 9))
     array[:, :, 5] = array[:, :, 2]
-    result = run(plan_for(array, make_model()), array, device="cpu").array
+    result = run(plan_for(array, make_model(adaptive=adaptive)), array, device="cpu").array
     np.testing.assert_array_equal(result[:, :, 5], result[:, :, 2])
+
+
+def test_an_adaptive_network_is_adapted_to_the_volume_and_leaves_no_seams(make_model):
+    array = head((48, 56, 5))
+    model = make_model(adaptive=True)
+    plan = plan_for(array, model)
+    engines = Engines("cpu")
+    whole = run(plan, array, engines=engines).array
+    engine = engines.load(model)
+    engine.pixels_at_once = 500
+    np.testing.assert_allclose(run(plan, array, engines=engines).array, whole, atol=1e-5 * np.ptp(array))
+
+    network = engine.network
+    noisy = array + np.random.default_rng(0).normal(0, 0.1 * np.ptp(array), array.shape).astype(array.dtype)
+    for volume in (array, noisy):
+        fitted = IntensityMap.fit(volume)
+        slices = torch.from_numpy(fitted.forward(volume)).movedim(2, 0)
+        own = TorchEngine(model, torch.device("cpu"))
+        own.network = network.adapted(fingerprint(slices))
+        (piece,) = own(slices[:, None])
+        expected = fitted.inverse(piece.image[:, 0].movedim(0, 2).numpy(), volume.dtype)
+        got = run(plan, volume, engines=Engines("cpu")).array
+        np.testing.assert_allclose(got, expected, atol=1e-5 * np.ptp(volume))
+        own.network = network
+        (piece,) = own(slices[:, None])
+        plain = fitted.inverse(piece.image[:, 0].movedim(0, 2).numpy(), volume.dtype)
+        assert np.abs(got - plain).max() > 1e-3 * np.ptp(volume)
 
 
 @pytest.mark.parametrize("axis", [0, 1])
