@@ -11,7 +11,7 @@ import torch
 from ignite.handlers import EMAHandler
 from torch import Tensor, nn
 
-from espcn_core.errors import DataError
+from espcn_core.errors import DataError, RequestError
 from espcn_core.files import complete_file
 from espcn_core.models import build
 from espcn_core.models.cards import load_model
@@ -133,14 +133,15 @@ class RunState:
 
 def _start_from(network: nn.Module, model: str) -> None:
     """Take over the trained weights of each layer that has the same name and shape."""
-    trained = load_model(model)[0].state_dict()
-    own = network.state_dict()
-    network.load_state_dict(
-        {
-            name: trained[name] if name in trained and trained[name].shape == value.shape else value
-            for name, value in own.items()
-        }
-    )
+    trained, own = load_model(model)[0].state_dict(), network.state_dict()
+    fitting = {name: trained[name] for name, value in own.items() if _same_shape(trained.get(name), value)}
+    if not fitting:
+        raise RequestError(f"start is {model!r}: none of its layers has the shape of one of this network")
+    network.load_state_dict(own | fitting)
+
+
+def _same_shape(one: Tensor | None, other: Tensor) -> bool:
+    return one is not None and one.shape == other.shape
 
 
 def read_checkpoint(folder: Path) -> dict[str, Any]:

@@ -121,6 +121,8 @@ def test_shipped_weights_are_a_start_and_unknown_ones_are_named(fresh):
     fresh(start="espcn-r-x4", scale=2, arguments={})
     with pytest.raises(RequestError, match="espcn-r-x40"):
         fresh(start="espcn-r-x40")
+    with pytest.raises(RequestError, match="start is 'espcn-x4': none of its layers has the shape"):
+        fresh(start="espcn-x4")
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
