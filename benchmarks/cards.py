@@ -9,7 +9,7 @@ same reports give the same cards:
   largest report on the degradation that the card names;
 - ``degradations``: the gain on each, of the report with the most degradations;
 - ``off_distribution``: which of these the model was not trained on, and what it does there;
-- ``volumes``: the gain on each folder of volumes.
+- ``volumes``: the gain on each folder of volumes, and on each volume in it.
 
 Every mean has its 95 % interval (``low``, ``high``: bootstrap of the patients), and every part says how many
 slices and patients it is of and which command gives it again. Prints what changed. With `--check` nothing is
@@ -26,7 +26,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from espcn_core.evaluation.cases import NOISE, NOISY
+from espcn_core.evaluation.trained import trained
 from espcn_core.models import cards
 from espcn_core.models.cards import Card, shipped_cards
 from espcn_core.models.ranges import CONTRAST_RANGE, SPACING_RANGE
@@ -109,6 +109,10 @@ def metrics_of(card: Card, reports: Sequence[Report]) -> dict[str, Any]:
             sys.exit(f"two reports measure {card.name} on {data}: give one of them")
         elsewhere[data] = {
             "gain": gain(report, how, card.name),
+            "each": {
+                volume: mean(methods[card.name]["image"], "psnr_gain")
+                for volume, methods in report["summary"]["volumes"].items()
+            },
             "degradation": _protocol(report, how),
             **_source(report),
         }
@@ -142,16 +146,9 @@ def usual(card: Card, report: Report) -> dict[str, Any]:
 
 def off_distribution(card: Card, gains: Mapping[str, Mapping[str, Any]]) -> str:
     """What the model does on coarse slices unlike those of its training, in words."""
-    config = card.training.get("config", {})
-    mixture, noise = config.get("mixture") or {card.degradation: 1}, config.get("noise", 0)
-
-    def trained(how: str) -> bool:
-        return how.removesuffix(NOISY) in mixture and (not how.endswith(NOISY) or noise >= NOISE)
-
+    own = trained(dataclasses.asdict(card))
     ranges = {SPACING_RANGE, CONTRAST_RANGE} & set(card.training)
-    noisy = f"with noise up to {100 * noise:g} %" if noise else "without noise"
-    kinds = f"Trained on {', '.join(mixture)}, {noisy}."
-    others = {how: cell["mean"] for how, cell in gains.items() if not trained(how)}
+    others = {how: cell["mean"] for how, cell in gains.items() if not own.on(how)}
     parts = []
     for words, worse in (("worse than bicubic interpolation on", True), ("still better on", False)):
         chosen = [f"{how} ({gained:+.2f} dB)" for how, gained in others.items() if (gained < 0) is worse]
@@ -162,7 +159,7 @@ def off_distribution(card: Card, gains: Mapping[str, Mapping[str, Any]]) -> str:
         if ranges
         else ""
     )
-    return f"{kinds} On what it was not trained on: {'; '.join(parts) or 'not tested'}.{told}"
+    return f"Trained on {own}. On what it was not trained on: {'; '.join(parts) or 'not tested'}.{told}"
 
 
 def gain(report: Report, how: str, name: str, region: str = "image") -> dict[str, float | None]:

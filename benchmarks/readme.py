@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def filled(text: str, cards: Mapping[str, Card]) -> str:
     """The text of a README with the tables of these cards between its marks."""
-    for name, block in (("quality", quality(cards)), ("degradations", degradations(cards))):
+    tables = {"quality": quality, "degradations": degradations, "volumes": volumes}
+    for name, block in ((name, table(cards)) for name, table in tables.items()):
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         before, _, rest = text.partition(begin)
         _, found, after = rest.partition(end)
@@ -90,11 +91,22 @@ def degradations(cards: Mapping[str, Card]) -> str:
     return _with_commands(_table(("gain, dB", *heads), rows), list(known.values()))
 
 
-def _with_commands(table: str, sources: Sequence[Mapping[str, Any]]) -> str:
+def volumes(cards: Mapping[str, Card]) -> str:
+    """Gain over bicubic of each model on each volume that is no slice of the data set."""
+    measured = [
+        (name, cell) for name, card in cards.items() for cell in card.metrics.get("volumes", {}).values()
+    ]
+    columns = list(dict.fromkeys(volume for _, cell in measured for volume in cell["each"]))
+    rows = [
+        (f"`{name}`", *(f"{cell['each'][v]:+.2f}" if v in cell["each"] else "" for v in columns))
+        for name, cell in measured
+    ]
+    return _with_commands(_table(("gain, dB", *columns), rows), [cell for _, cell in measured], "volumes")
+
+
+def _with_commands(table: str, sources: Sequence[Mapping[str, Any]], units: str = "patients") -> str:
     """A table, how many slices it is of, and the commands that give it again."""
-    counts = dict.fromkeys(
-        f"{source['slices']} slices of {source['patients']} patients" for source in sources
-    )
+    counts = dict.fromkeys(f"{source['slices']} slices of {source['patients']} {units}" for source in sources)
     commands = dict.fromkeys(source["command"] for source in sources)
     return "\n".join([table, "", f"{', or '.join(counts)}; the same again by", "", "```", *commands, "```"])
 

@@ -80,6 +80,8 @@ def make_report(shipped, tmp_path):
             for how, gain in gains.items()
         }
         summary = {"statistics": "mean; interval; tests", "results": results}
+        if about.get("kind") == "volumes":
+            summary["volumes"] = {"ch2": results[next(iter(gains))]}
         path = tmp_path / file
         path.write_text(json.dumps({"about": defaults | about, "summary": summary}))
         return str(path)
@@ -108,10 +110,11 @@ def test_each_part_comes_from_the_report_that_says_most_of_it(fill, make_report,
     assert metrics["degradations"]["gain"]["kspace+rician2"] == {"mean": -1.5, "low": -1.75, "high": -1.25}
     assert metrics["degradations"]["command"] == "espcn-core evaluate wide"
     assert metrics["off_distribution"] == (
-        "Trained on bicubic, without noise. On what it was not trained on: worse than bicubic interpolation "
+        "Trained on bicubic; no noise. On what it was not trained on: worse than bicubic interpolation "
         "on kspace+rician2 (-1.50 dB); still better on area (+1.00 dB)."
     )
     assert metrics["volumes"]["heads"]["gain"] == {"mean": 3.5, "low": None, "high": None}
+    assert metrics["volumes"]["heads"]["each"] == {"ch2": 3.5}
     assert metrics["volumes"]["heads"]["degradation"] == "gaussian / 4"
     assert "regions.tumor.gain: none -> 2.0 (1.75 to 2.25)" in printed
     assert "other: in none of the reports" in printed
@@ -132,9 +135,9 @@ def test_a_mixture_is_no_stranger_to_what_it_holds(fill):
     card = Card("m", "espcn-r", (2, 2), "area", training=training)
     gains = {how: {"mean": gain} for how, gain in (("area+rician2", -1), ("kspace", -1), ("point", -0.5))}
     assert fill.off_distribution(card, gains) == (
-        "Trained on area, kspace, with noise up to 2 %. On what it was not trained on: worse than bicubic "
-        "interpolation on point (-0.50 dB). A warning names the spacing or contrast of a volume that is "
-        "unlike the training's."
+        "Trained on a mixture of area, kspace; noise up to 2 %. On what it was not trained on: worse than "
+        "bicubic interpolation on point (-0.50 dB). A warning names the spacing or contrast of a volume that "
+        "is unlike the training's."
     )
     little = dataclasses.replace(card, training={"config": {"mixture": {"area": 1}, "noise": 0.01}})
     assert "worse than bicubic interpolation on area+rician2" in fill.off_distribution(little, gains)

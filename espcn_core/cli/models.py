@@ -104,6 +104,10 @@ def _volumes(measured: dict[str, Any]) -> Table:
         for name, cell in measured.items()
         if isinstance(cell, dict)
     ]
+    for cell in measured.values():
+        each = cell.get("each") if isinstance(cell, dict) else None
+        if isinstance(each, dict):
+            rows += [(f"  {volume}", "", _number(gain, "+.2f"), "") for volume, gain in each.items()]
     return _table(("volumes", "made coarser by", "gain over bicubic, dB", "how"), rows, "")
 
 

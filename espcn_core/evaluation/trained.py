@@ -39,7 +39,7 @@ class Trained:
 
     def __str__(self) -> str:
         noise = f"noise up to {100 * self.noise:g} %" if self.noise else "no noise"
-        kinds = self.kinds[0] if len(self.kinds) == 1 else f"mixture of {', '.join(self.kinds)}"
+        kinds = self.kinds[0] if len(self.kinds) == 1 else f"a mixture of {', '.join(self.kinds)}"
         return f"{kinds}; {noise}{'; varied contrast' if self.contrast else ''}"
 
     @property

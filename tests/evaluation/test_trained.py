@@ -23,7 +23,7 @@ def test_a_mixture_takes_the_place_of_the_degradation_of_the_validation():
         False,
         False,
     ]
-    assert str(found) == "mixture of area, kspace; noise up to 2 %; varied contrast"
+    assert str(found) == "a mixture of area, kspace; noise up to 2 %; varied contrast"
     assert found.short == "mixture of 2 + noise"
 
 
