@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -50,17 +51,18 @@ def fingerprint(slices: Iterable[Tensor]) -> Tensor:
 def _powers(image: Tensor) -> Tensor:
     """Mean power in each square of frequency, under a Hann window (so that the borders make no cross)."""
     window, members = _layout(image.shape[0], image.shape[1])
-    power = torch.fft.fft2((image - image.mean()) * window).abs() ** 2 / (window**2).sum()
+    power = torch.fft.rfft2((image - image.mean()) * window).abs() ** 2 / (window**2).sum()
     mean: Tensor = members @ power.flatten()
     return mean
 
 
 def _tails(image: Tensor) -> Tensor:
     """Distance from the ends of the slice's range that parts of the pixels keep within."""
-    values = image.flatten().sort().values
-    places = torch.tensor([int(part * len(values)) for part in _TAILS])
-    low, high = values[0], values[-1]
-    ends = torch.cat([values[places] - low, high - values[len(values) - 1 - places]])
+    places = [int(part * image.numel()) for part in _TAILS]
+    last = image.numel() - 1
+    values = np.partition(image.numpy().ravel(), [0, *places, *(last - n for n in places), last])
+    low, high = float(values[0]), float(values[-1])
+    ends = torch.tensor([*(values[n] - low for n in places), *(high - values[last - n] for n in places)])
     return ends / (high - low + 1e-6)
 
 
@@ -72,10 +74,14 @@ def _layout(rows: int, columns: int) -> tuple[Tensor, Tensor]:
     used, holds the mean.
     """
     window = torch.hann_window(rows, periodic=False)[:, None] * torch.hann_window(columns, periodic=False)
-    down = (2 * _FIFTHS * torch.fft.fftfreq(rows).abs())[:, None].expand(-1, columns)
-    across = (2 * _FIFTHS * torch.fft.fftfreq(columns).abs())[None].expand(rows, -1)
+    down = (2 * _FIFTHS * torch.fft.fftfreq(rows).abs())[:, None].expand(-1, columns // 2 + 1)
+    across = (2 * _FIFTHS * torch.fft.rfftfreq(columns))[None].expand(rows, -1)
     fifths = torch.stack([down, across]).long().clamp(max=_FIFTHS - 1).flatten(1)
     low, high = fifths.amin(0), fifths.amax(0)
     squares = [(a, b) for a in range(_FIFTHS) for b in range(a, _FIFTHS) if b]
-    members = torch.stack([(low == a) & (high == b) for a, b in squares]).float()
+    both_signs = torch.full((columns // 2 + 1,), 2.0)  # half of the spectrum of a real image says it all
+    both_signs[0] = 1.0
+    if columns % 2 == 0:
+        both_signs[-1] = 1.0
+    members = torch.stack([(low == a) & (high == b) for a, b in squares]) * both_signs.repeat(rows)
     return window, members / members.sum(1, keepdim=True)
