@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
+_SMALL = 2**20
+"""Values whose temporaries are no matter."""
+
 _SAMPLE = 2_000_000
 """About as many voxels as the percentiles are taken from: a large volume is read with a stride."""
 
@@ -122,8 +125,10 @@ def _finite(array: Array) -> Array:
 
 
 def _slabs(array: Array) -> list[Array]:
-    """Views of the array along its last axis: a reduction over each keeps its temporaries small."""
-    return [array[..., k] for k in range(array.shape[-1])] if array.ndim else [array.reshape(1)]
+    """Views of a large array along its last axis: a reduction over each keeps its temporaries small."""
+    if array.size <= _SMALL:
+        return [array.reshape(1) if array.ndim == 0 else array]
+    return [array[..., k] for k in range(array.shape[-1])]
 
 
 def _extremes(array: Array) -> tuple[float, float]:

@@ -100,3 +100,12 @@ def test_integers_are_clipped_and_never_wrapped(dtype):
 def test_nan_has_no_integer():
     with pytest.raises(ValueError, match="NaN"):
         cast(np.array([np.nan]), np.int16)
+
+
+def test_large_arrays_are_read_slab_by_slab_to_the_same_end(monkeypatch):
+    array = np.random.default_rng(0).normal(size=(6, 7, 8)).astype(np.float32)
+    array[1, 2, 3], array[:, :, 4] = np.inf, np.nan
+    fitted, count = IntensityMap.fit(array), count_nonfinite(array)
+    monkeypatch.setattr("espcn_core.intensity._SMALL", 10)
+    assert IntensityMap.fit(array) == fitted
+    assert count_nonfinite(array) == count == 43
