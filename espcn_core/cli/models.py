@@ -22,14 +22,17 @@ def models(context: typer.Context) -> None:
 
 @app.command("list")
 def list_command() -> None:
-    """List the trained weights: scale, size, training data and quality."""
+    """List the trained weights: scale, size, PSNR and its gain over bicubic, degradations of the training."""
+    import dataclasses
+
     from rich.console import Console
     from rich.table import Table
 
+    from espcn_core.evaluation.trained import trained
     from espcn_core.models import parameter_count
-    from espcn_core.models.cards import find_weights, load_model, shipped_cards
+    from espcn_core.models.cards import load_model, shipped_cards
 
-    table = Table("name", "scale", "parameters", "kB", "dB", "over bicubic", "trained on")
+    table = Table("name", "scale", "parameters", "dB", "gain", "trained on")
     for column in table.columns[1:-1]:
         column.justify = "right"
     for name in shipped_cards():
@@ -39,10 +42,9 @@ def list_command() -> None:
             name,
             str(rows) if rows == columns else f"{rows}x{columns}",
             f"{parameter_count(network):,}",
-            f"{find_weights(name).stat().st_size / 1000:.0f}",
             _number(card.metrics.get("psnr"), ".2f"),
             _number(card.metrics.get("gain"), "+.2f"),
-            str(card.training.get("data", "")),
+            trained(dataclasses.asdict(card)).short,
         )
     Console().print(table)
 

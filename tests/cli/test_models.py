@@ -16,10 +16,9 @@ def test_the_list_has_what_one_chooses_by(cli, arguments, monkeypatch):
         "espcn-r-x4",
         "4",
         "1,832",
-        "8",
         "33.21",
         "+2.50",
-        "noise",
+        "bicubic alone",
     ]
 
 
