@@ -199,6 +199,16 @@ def test_drift_up_and_down_does_not_cancel(few):
     assert not flag(about, drifting, "drift")["holds"]
 
 
+def test_what_noise_added_to_the_mean_may_be_taken_away(about, records):
+    def moved(where):
+        return flag(about, changed(records, drift=lambda r: 5e-3 if where(r.degradation) else 0.0), "drift")
+
+    noisy, clean = moved(lambda how: how.endswith("+rician2")), moved(lambda how: how == "point")
+    assert noisy["holds"]
+    assert "whose mean the noise itself has raised, it departs by up to 0.5 %." in noisy["sentence"]
+    assert not clean["holds"]
+
+
 def test_a_shift_is_seen(few):
     about, records = few
     shifted = dataclasses.replace(about, shifts={"espcn-r-x4": (0.0, -0.3), "nearest": (0.5, 0.0)})
