@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from espcn_core.models.cards import shipped_cards
+from espcn_core.training.config import read_config
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -50,10 +51,13 @@ def test_another_number_in_a_card_or_in_the_readme_would_be_seen(readme, monkeyp
         readme.main([])
 
 
-def test_every_shipped_model_has_its_recipe():
+def test_every_shipped_model_was_trained_by_its_recipe():
     for name, card in shipped_cards().items():
-        assert (ROOT / "recipes" / f"{name}.toml").is_file()
-        assert f"--config recipes/{name}.toml" in card.training["command"]
+        recipe = dataclasses.asdict(read_config(ROOT / "recipes" / f"{name}.toml"))
+        trained_by = card.training["config"]
+        assert {key: recipe[key] for key in trained_by} == trained_by
+        assert set(recipe) - set(trained_by) == {"data", "device"}
+        assert f"recipes/{name}.toml" in card.training["command"]
 
 
 def test_every_file_that_the_documents_link_to_is_there():
