@@ -110,7 +110,7 @@ def metrics_of(card: Card, reports: Sequence[Report]) -> dict[str, Any]:
         elsewhere[data] = {
             "gain": gain(report, how, card.name),
             "each": {
-                volume: mean(methods[card.name]["image"], "psnr_gain")
+                volume: round(methods[card.name]["image"]["psnr_gain"], _DIGITS["psnr_gain"])
                 for volume, methods in report["summary"]["volumes"].items()
             },
             "degradation": _protocol(report, how),

@@ -81,7 +81,7 @@ def make_report(shipped, tmp_path):
         }
         summary = {"statistics": "mean; interval; tests", "results": results}
         if about.get("kind") == "volumes":
-            summary["volumes"] = {"ch2": results[next(iter(gains))]}
+            summary["volumes"] = {"ch2": {"espcn-r-x4": {"image": {"psnr_gain": 3.4999}}}}
         path = tmp_path / file
         path.write_text(json.dumps({"about": defaults | about, "summary": summary}))
         return str(path)
