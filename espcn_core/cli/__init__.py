@@ -32,7 +32,7 @@ app.add_typer(data.app, name="data")
 def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong call, 3 partly failed, 130 interrupted."""
     # A cluster stops a job by SIGTERM; for the commands it is a Ctrl-C.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     arguments = sys.argv[1:]
     debug = _to_front(arguments, "--debug")
     try:
@@ -44,6 +44,8 @@ def main() -> None:
         if isinstance(error, CancelledError):
             sys.exit(INTERRUPTED)
         sys.exit(WRONG_CALL if isinstance(error, (RequestError, WeightsError)) else FAILED)
+    finally:
+        signal.signal(signal.SIGTERM, before)  # where a program calls this, its own children are to die of it
 
 
 def _show_version(asked: bool) -> None:

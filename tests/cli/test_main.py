@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -132,3 +133,9 @@ def test_a_shell_can_complete():
         check=True,
     )
     assert run.stdout.split() == ["upscale"]
+
+
+def test_the_caller_has_its_own_sigterm_back(cli):
+    before = signal.getsignal(signal.SIGTERM)
+    cli("--version")
+    assert signal.getsignal(signal.SIGTERM) is before
