@@ -19,6 +19,7 @@ from espcn_core.figshare import FigshareSource
 from espcn_core.figshare.folds import person
 from espcn_core.grid import Grid
 from espcn_core.upscaling.plan import make_plan
+from espcn_core.upscaling.slices import evenly
 
 Value = TypeVar("Value", bound=np.generic)
 
@@ -216,13 +217,6 @@ def coarsen(stack: Stack, degradation: str, factor: int) -> Image:
     low, high = float(stack.truth.min()), float(stack.truth.max())
     noisy: Image = rician(torch.from_numpy(coarse), NOISE * (high - low), low, generator).numpy()
     return noisy
-
-
-def evenly(numbers: Sequence[int], count: int | None) -> list[int]:
-    """``count`` of the numbers, evenly spread; all of them if there are fewer, or the count is None."""
-    if count is None or count >= len(numbers):
-        return list(numbers)
-    return [numbers[(2 * i + 1) * len(numbers) // (2 * count)] for i in range(count)]
 
 
 def _degraded(slices: Image, factor: int, kind: str) -> Image:

@@ -22,12 +22,13 @@ from espcn_core import __version__
 from espcn_core.degradation import degrade
 from espcn_core.errors import EspcnError
 from espcn_core.evaluation import metrics
-from espcn_core.evaluation.cases import NOISY, Stack, coarsen, evenly
+from espcn_core.evaluation.cases import NOISY, Stack, coarsen
 from espcn_core.evaluation.choices import Measurement
 from espcn_core.evaluation.methods import Method, Network, find_methods
 from espcn_core.evaluation.records import About, Example, Image, Mask, Record
 from espcn_core.evaluation.regions import eroded, find_regions
 from espcn_core.evaluation.shift import best_shift
+from espcn_core.upscaling.slices import evenly
 from espcn_core.upscaling.torch_engine import Engines
 
 PEAK = "range (largest less smallest value) of the true slice, the same for all methods and regions"

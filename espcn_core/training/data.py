@@ -18,7 +18,6 @@ from espcn_core.errors import DataError
 from espcn_core.figshare import FigshareSource
 from espcn_core.models.fingerprint import fingerprint
 from espcn_core.models.ranges import contrast_of, contrast_range
-from espcn_core.training.augment import RandContrastd, RandDegraded
 from espcn_core.training.config import TrainingConfig
 from espcn_core.transforms import (
     Degraded,
@@ -26,6 +25,8 @@ from espcn_core.transforms import (
     Item,
     LoadSliced,
     RandAlignedPatchesd,
+    RandContrastd,
+    RandDegraded,
     Shrunk,
 )
 
@@ -44,9 +45,7 @@ _SEEN = 1000
 
 def pair_of_slice(source: FigshareSource, config: TrainingConfig) -> Compose:
     """The transform from ``{"fine": number}`` to the whole slice and the coarse one that is made of it."""
-    chain: list[Any] = [LoadSliced("fine", source)]
-    if config.shrink > 1:
-        chain.append(Shrunk("fine", config.shrink))
+    chain = _fine(source, config.shrink)
     chain.append(Degraded("fine", config.factor, config.degradation, into="coarse"))
     chain.append(FitIntensityd(_BOTH, fit_to="coarse"))
     return Compose(chain)
@@ -160,10 +159,11 @@ def cached_slices(
     """
     slices: list[dict[str, Tensor]] = []
     for shrink in config.shrinks or [config.shrink]:
-        chain: list[Any] = [LoadSliced("fine", source)]
-        if shrink > 1:
-            chain.append(Shrunk("fine", shrink))
-        chain += [FitIntensityd("fine", fit_to="fine"), CastToTyped("fine", dtype=torch.float16)]
+        chain = [
+            *_fine(source, shrink),
+            FitIntensityd("fine", fit_to="fine"),
+            CastToTyped("fine", dtype=torch.float16),
+        ]
         items = [{"fine": index} for index in indices]
         cache = CacheDataset(items, Compose(chain), num_workers=2, progress=False)
         slices += [cache[i] for i in range(len(cache))]
@@ -186,13 +186,6 @@ def validation_pairs(
         yield item["coarse"][None], item["fine"][None]
 
 
-def evenly(indices: Sequence[int], count: int) -> list[int]:
-    """``count`` of the indices, evenly spread; all of them if there are fewer, or the count is 0."""
-    if count == 0 or count >= len(indices):
-        return list(indices)
-    return [indices[(2 * i + 1) * len(indices) // (2 * count)] for i in range(count)]
-
-
 @contextmanager
 def without_metadata() -> Iterator[None]:
     """Let MONAI handle plain tensors: following metadata costs a step several times what the patches do."""
@@ -202,6 +195,12 @@ def without_metadata() -> Iterator[None]:
         yield
     finally:
         set_track_meta(before)
+
+
+def _fine(source: FigshareSource, shrink: float) -> list[Any]:
+    """The transforms from ``{"fine": number}`` to a slice made smaller."""
+    load = LoadSliced("fine", source)
+    return [load, Shrunk("fine", shrink)] if shrink > 1 else [load]
 
 
 def _joined(samples: Sequence[Batch]) -> Batch:

@@ -14,7 +14,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from espcn_core.errors import EspcnError
-from espcn_core.models.espcn_r import EspcnR
 from espcn_core.training.config import TrainingConfig
 from espcn_core.training.data import Batch
 from espcn_core.training.state import RunState
@@ -116,11 +115,6 @@ class Loop:
         return self.finished
 
     @property
-    def adaptive(self) -> bool:
-        """Whether the network takes fingerprints."""
-        return isinstance(self.state.network, EspcnR) and self.state.network.adaptation is not None
-
-    @property
     def finished(self) -> bool:
         """Whether no step is left."""
         return self.state.step >= self.state.schedule.total
@@ -128,10 +122,11 @@ class Loop:
     def step(self, batch: Batch) -> Tensor:
         """One step of the optimiser on pairs of patches; returns the loss."""
         state = self.state
-        coarse, fine, fingerprints = (tensor.to(self.device, non_blocking=True) for tensor in batch)
+        coarse, fine, traits = (tensor.to(self.device, non_blocking=True) for tensor in batch)
+        told = (traits,) if traits.shape[1] else ()  # only adaptive networks take them
         narrow = self.precision != torch.float32
         with torch.autocast(self.device.type, self.precision if narrow else None, enabled=narrow):
-            result = state.network(coarse, fingerprints) if self.adaptive else state.network(coarse)
+            result = state.network(coarse, *told)
         loss = self._loss(result.float(), fine)
         state.optimizer.zero_grad()
         state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]

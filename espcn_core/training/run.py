@@ -18,7 +18,6 @@ from espcn_core.training.data import (
     PatchDataset,
     batches,
     cached_slices,
-    evenly,
     validation_pairs,
     without_metadata,
 )
@@ -27,6 +26,7 @@ from espcn_core.training.keeper import Keeper
 from espcn_core.training.precision import choose_precision
 from espcn_core.training.state import CHECKPOINT, RunState, read_checkpoint
 from espcn_core.training.validation import Score, bicubic, measure, padded
+from espcn_core.upscaling.slices import evenly
 from espcn_core.upscaling.torch_engine import choose_device
 
 CONFIG = "config.toml"
@@ -138,7 +138,7 @@ def train(
             f"{config.name} on {device.type} in {str(precision).removeprefix('torch.')}: "
             f"{len(sides.train)} slices to train, {len(sides.validation)} of fold {config.fold} held out"
         )
-        shown = evenly(sides.validation, config.validation_slices)
+        shown = evenly(sides.validation, config.validation_slices or None)
         pairs = list(validation_pairs(source, shown, config))
         baseline = measure(bicubic(config.factor), pairs, device)
         say(f"bicubic: {baseline.psnr:.2f} dB, SSIM {baseline.ssim:.4f} on {baseline.slices} held-out slices")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,13 @@ class Slices:
         """View of one slice, shape (rows, columns); the slices of the first volume come first."""
         where: tuple[Any, ...] = np.unravel_index(number, self._counts, order="F")
         return self._moved[(slice(None), slice(None), *where)]
+
+
+def evenly(numbers: Sequence[int], count: int | None) -> list[int]:
+    """``count`` of the numbers, evenly spread; all of them if there are fewer, or the count is None."""
+    if count is None or count >= len(numbers):
+        return list(numbers)
+    return [numbers[(2 * i + 1) * len(numbers) // (2 * count)] for i in range(count)]
 
 
 def pad(batch: Tensor, radius: int) -> Tensor:

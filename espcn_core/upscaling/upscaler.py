@@ -15,7 +15,7 @@ from espcn_core.grid import Grid
 from espcn_core.intensity import IntensityMap, count_nonfinite
 from espcn_core.models.ranges import CONTRAST_RANGE, contrast_of, range_warning
 from espcn_core.upscaling.plan import Pass, Plan
-from espcn_core.upscaling.slices import Slices, fill_gaps, restore_gaps
+from espcn_core.upscaling.slices import Slices, evenly, fill_gaps, restore_gaps
 from espcn_core.upscaling.torch_engine import Engines, TorchEngine
 
 Array = npt.NDArray[Any]
@@ -110,7 +110,7 @@ def run(
         coarse = Slices(result, step.slice_axis)
         fitted = intensity if number == 1 else None
         last = number == len(steps)
-        some = _spread(len(coarse))
+        some = evenly(range(len(coarse)), _LOOKED_AT)
         if warning := _unlike_training(engine, step, grid, _mapped(coarse, some, fitted)):
             notes.append(warning)
         engine = engine.adapted(torch.from_numpy(image) for image in _mapped(coarse, some, fitted))
@@ -145,12 +145,6 @@ def _mapped(coarse: Slices, numbers: Iterable[int], fitted: IntensityMap | None)
     """Slices as a network reads them: what an earlier pass made is in its range already."""
     for n in numbers:
         yield coarse[n] if fitted is None else fill_gaps(fitted.forward(coarse[n]))
-
-
-def _spread(count: int) -> range:
-    """Slices of a pass, evenly spread, that stand for all of them."""
-    stride = -(-count // _LOOKED_AT)
-    return range(stride // 2, count, stride)
 
 
 def _unlike_training(engine: TorchEngine, step: Pass, grid: Grid, slices: Iterable[Array]) -> str | None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from espcn_core.errors import DataError
-from espcn_core.evaluation.cases import NOISE, FigshareCases, Stack, VolumeCases, coarsen, evenly
+from espcn_core.evaluation.cases import NOISE, FigshareCases, Stack, VolumeCases, coarsen
 from espcn_core.figshare import open_source
 from espcn_core.grid import Grid
 
@@ -117,9 +117,3 @@ def test_noise_is_rician_and_always_the_same():
     assert dark.mean() == pytest.approx(NOISE * 1000 * np.sqrt(np.pi / 2), rel=0.03)
     offset = coarsen(Stack("a", stack.cases, truth - 300), "area+rician2", 2)
     np.testing.assert_allclose(offset, noisy - 300, atol=1e-3)
-
-
-def test_evenly():
-    assert evenly(range(10), None) == list(range(10))
-    assert evenly(range(10), 3) == [1, 5, 8]
-    assert evenly([4, 5], 3) == [4, 5]

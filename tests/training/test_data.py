@@ -20,7 +20,6 @@ from espcn_core.training.data import (
     PatchDataset,
     batches,
     cached_slices,
-    evenly,
     pair_of_slice,
     validation_pairs,
     without_metadata,
@@ -283,23 +282,6 @@ def test_batches_leave_the_random_state_of_the_run_alone(make_config):
 
 
 # Small parts
-
-
-@given(st.lists(st.integers(), unique=True, max_size=200), st.integers(0, 250))
-def test_evenly_spread(indices, count):
-    chosen = evenly(indices, count)
-    assert len(chosen) == (min(count, len(indices)) or len(indices))
-    places = [indices.index(i) for i in chosen]
-    assert places == sorted(set(places))
-    if 1 < len(places) < len(indices):
-        steps = np.diff(places)
-        assert steps.max() - steps.min() <= 1
-        assert abs(places[0] - (len(indices) - 1 - places[-1])) <= 1
-
-
-def test_evenly_takes_the_middle_of_each_part():
-    assert evenly(range(10), 1) == [5]
-    assert evenly(range(12), 3) == [2, 6, 10]
 
 
 def test_metadata_is_followed_again_after_an_error():

@@ -3,8 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from espcn_core.upscaling.slices import Slices, crop, fill_gaps, pad, restore_gaps
+from espcn_core.upscaling.slices import Slices, crop, evenly, fill_gaps, pad, restore_gaps
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -58,3 +60,20 @@ def test_gaps_come_back_in_all_their_fine_voxels():
     restore_gaps(deep, coarse, (1, 1, 3))
     assert np.isnan(deep[1, 2, :3, 0]).all()
     assert (~np.isfinite(deep)).sum() == 6
+
+
+@given(st.lists(st.integers(), unique=True, max_size=200), st.integers(1, 250) | st.none())
+def test_evenly_spread(indices, count):
+    chosen = evenly(indices, count)
+    assert len(chosen) == (len(indices) if count is None else min(count, len(indices)))
+    places = [indices.index(i) for i in chosen]
+    assert places == sorted(set(places))
+    if 1 < len(places) < len(indices):
+        steps = np.diff(places)
+        assert steps.max() - steps.min() <= 1
+        assert abs(places[0] - (len(indices) - 1 - places[-1])) <= 1
+
+
+def test_evenly_takes_the_middle_of_each_part():
+    assert evenly(range(10), 1) == [5]
+    assert evenly(range(12), 3) == [2, 6, 10]

@@ -11,8 +11,7 @@ from monai.transforms import Compose
 
 from espcn_core.degradation import degrade
 from espcn_core.grid import Grid
-from espcn_core.training.augment import RandContrastd, RandDegraded
-from espcn_core.transforms import FitIntensityd, LoadSliced
+from espcn_core.transforms import FitIntensityd, LoadSliced, RandContrastd, RandDegraded
 
 
 @pytest.fixture(params=[True, False], ids=["tracked", "plain"])

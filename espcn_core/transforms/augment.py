@@ -11,7 +11,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, Randomizable
 
 from espcn_core.degradation import rician
-from espcn_core.transforms import Degraded, Item, like
+from espcn_core.transforms.slices import Degraded, Item, like
 
 
 class RandContrastd(Randomizable, MapTransform):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""MONAI dictionary transforms: from the number of a slice to aligned pairs of coarse and fine patches.
+"""From the number of a slice to aligned pairs of coarse and fine patches.
 
 A slice is an image of shape (1, H, W). Where MONAI tracks metadata it is a `monai.data.MetaTensor` whose
 affine goes from (row, column, slice) to millimetres; every transform here, and MONAI's own crops, flips and
@@ -23,14 +23,6 @@ from espcn_core.degradation import degrade
 from espcn_core.figshare import SPACING, FigshareSource
 from espcn_core.grid import Grid
 from espcn_core.intensity import IntensityMap
-
-__all__ = [
-    "Degraded",
-    "FitIntensityd",
-    "LoadSliced",
-    "RandAlignedPatchesd",
-    "Shrunk",
-]
 
 Item = dict[Hashable, Any]
 
