@@ -6,20 +6,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from monai.data import MetaTensor
-from monai.data.meta_obj import get_track_meta, set_track_meta
 from monai.transforms import Compose
 
 from espcn_core.degradation import degrade
 from espcn_core.grid import Grid
 from espcn_core.transforms import FitIntensityd, LoadSliced, RandContrastd, RandDegraded
-
-
-@pytest.fixture(params=[True, False], ids=["tracked", "plain"])
-def tracked(request):
-    before = get_track_meta()
-    set_track_meta(request.param)
-    yield request.param
-    set_track_meta(before)
 
 
 def grid(image):

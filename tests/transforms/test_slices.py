@@ -14,7 +14,6 @@ from monai.data.meta_obj import get_track_meta, set_track_meta
 from monai.transforms import Compose, Flipd, RandFlipd, RandRotate90d, Rotate90d
 
 from espcn_core.degradation import KINDS, degrade
-from espcn_core.figshare import open_source
 from espcn_core.grid import Grid
 from espcn_core.intensity import IntensityMap
 from espcn_core.transforms import (
@@ -29,12 +28,6 @@ BOTH = ("coarse", "fine")
 SIDE = 512 * 0.49  # of a slice, in mm
 
 
-@pytest.fixture(scope="module")
-def source(figshare_dir):
-    with open_source(figshare_dir) as opened:
-        yield opened
-
-
 @contextmanager
 def tracking(on):
     before = get_track_meta()
@@ -43,12 +36,6 @@ def tracking(on):
         yield on
     finally:
         set_track_meta(before)
-
-
-@pytest.fixture(params=[True, False], ids=["tracked", "plain"])
-def tracked(request):
-    with tracking(request.param):
-        yield request.param
 
 
 @st.composite
