@@ -3,13 +3,15 @@
 All kinds are edge-aligned: coarse voxel j stands for the fine voxels jr .. jr + r - 1, so its centre lies in
 the middle of theirs (`espcn_core.grid.Grid.coarser`). A ramp stays the same ramp in the world, the mean
 stays (but for ``point``), and flipping before or after makes no difference. Each kind is separable: one axis
-after the other. `rician` adds the noise of a magnitude image to what comes out.
+after the other. `thicken` does it along one axis, by the profile of thick slices. `rician` adds the noise of
+a magnitude image to what comes out.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -59,18 +61,76 @@ def degrade(image: Tensor, factor: Sequence[int], kind: str) -> Tensor:
     return image
 
 
-def gaussian_profile(image: Tensor, axis: int, factor: int, *, fwhm: float, spacing: float = 1.0) -> Tensor:
-    """Sample slices of a Gaussian profile along one axis, ``factor`` fine voxels apart.
+@dataclass(frozen=True)
+class SliceProfile:
+    """How a thick slice weights what lies along its axis.
+
+    Attributes
+    ----------
+    shape : {"gaussian", "box"}
+    thickness : float
+        Full width at half maximum, as a part of the distance between the slices' centres: at 1 the slices
+        touch, above they overlap, below there are gaps.
+
+    Raises
+    ------
+    RequestError
+        If there is no such shape, or the thickness is not a number above 0.
+    """
+
+    shape: str = "gaussian"
+    thickness: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.shape not in ("gaussian", "box"):
+            raise RequestError(f"no slice profile is called {self.shape!r}: there are gaussian and box")
+        if not 0 < self.thickness < math.inf:
+            raise RequestError(f"a slice is {self.thickness} times the spacing thick: it must be more than 0")
+
+    def weights(self, factor: int) -> Tensor:
+        """Of the fine voxels about a thick voxel's centre, in double precision; their sum is 1.
+
+        There are as many on both sides, ``factor + 2 n`` in all, so that thick voxel m has those from
+        ``factor m - n`` to ``factor (m + 1) + n - 1``.
+        """
+        width = self.thickness * factor
+        sigma = width * FWHM_TO_SIGMA
+        reach = math.ceil(4 * sigma if self.shape == "gaussian" else max(0.0, (width - factor) / 2))
+        position = torch.arange(-reach, reach + factor, dtype=torch.float64) - (factor - 1) / 2
+        if self.shape == "gaussian":
+            weights = torch.exp(-0.5 * (position / sigma) ** 2)
+        else:  # how much of each fine voxel lies within the box
+            weights = (torch.clamp((width + 1) / 2 - position.abs(), min=0)).clamp(max=min(1.0, width))
+        return weights / weights.sum()
+
+
+def thicken(image: Tensor, axis: int, factor: int, profile: SliceProfile) -> Tensor:
+    """Slices of a profile along one axis, ``factor`` fine voxels apart.
 
     Parameters
     ----------
-    fwhm : float
-        Full width at half maximum of the profile, in the unit of ``spacing``: the slice thickness.
-    spacing : float
-        Fine voxels' spacing along the axis: 1 (default) for a ``fwhm`` in voxels, or in mm.
+    image : Tensor
+        Floating point, of any shape; beyond the edge its last voxel is repeated.
+    axis : int
+        Its size is a whole multiple of ``factor``.
+    factor : int
+    profile : SliceProfile
+
+    Returns
+    -------
+    Tensor
+        Of the same shape but for the axis, which is ``factor`` times as short.
+
+    Raises
+    ------
+    RequestError
+        If the size is no multiple of the factor.
     """
-    sigma = fwhm / spacing * FWHM_TO_SIGMA
-    return _gaussian(image.movedim(axis, -1), factor, sigma).movedim(-1, axis)
+    if image.shape[axis] % factor:
+        raise RequestError(
+            f"{image.shape[axis]} voxels are not a whole multiple of {factor}: crop the image first"
+        )
+    return _weighted(image.movedim(axis, -1), factor, profile.weights(factor)).movedim(-1, axis)
 
 
 def rician(image: Tensor, sigma: float, floor: float, generator: torch.Generator) -> Tensor:
@@ -106,14 +166,12 @@ def _bicubic(image: Tensor, r: int) -> Tensor:
     return rows.reshape(*image.shape[:-1], size[-1])
 
 
-def _gaussian(image: Tensor, r: int, sigma: float) -> Tensor:
-    """Weights over the fine voxels around each coarse centre; beyond the edge the last voxel is repeated."""
-    reach = math.ceil(4 * sigma)
-    position = torch.arange(-reach, reach + r, dtype=image.dtype, device=image.device) - (r - 1) / 2
-    weights = torch.exp(-0.5 * (position / sigma) ** 2)
+def _weighted(image: Tensor, r: int, weights: Tensor) -> Tensor:
+    """Sums under ``r + 2 n`` weights about each coarse centre; beyond the edge the last voxel is repeated."""
+    reach = (len(weights) - r) // 2
     rows = image.reshape(-1, 1, image.shape[-1])
     rows = functional.pad(rows, (reach, reach), mode="replicate")
-    coarse = functional.conv1d(rows, (weights / weights.sum()).reshape(1, 1, -1), stride=r)
+    coarse = functional.conv1d(rows, weights.to(rows).reshape(1, 1, -1), stride=r)
     return coarse.reshape(*image.shape[:-1], -1)
 
 
@@ -141,7 +199,7 @@ def _point(image: Tensor, r: int) -> Tensor:
 KINDS: dict[str, Callable[[Tensor, int], Tensor]] = {
     "area": _area,
     "bicubic": _bicubic,
-    "gaussian": lambda image, r: _gaussian(image, r, r * FWHM_TO_SIGMA),
+    "gaussian": lambda image, r: _weighted(image, r, SliceProfile().weights(r)),
     "kspace": _kspace,
     "point": _point,
 }

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espcn_core.degradation import FWHM_TO_SIGMA, KINDS, degrade, gaussian_profile, rician
+from espcn_core.degradation import FWHM_TO_SIGMA, KINDS, SliceProfile, degrade, rician, thicken
 from espcn_core.errors import RequestError
 from espcn_core.grid import Grid
 
@@ -118,18 +118,43 @@ def test_rician_noise_has_the_moments_of_the_rice_distribution(signal):
         assert float(above.mean()) == pytest.approx(2.0 * math.sqrt(math.pi / 2), rel=0.01)
 
 
-@pytest.mark.parametrize(("fwhm", "spacing"), [(4.0, 1.0), (3.6, 0.9)])
-def test_the_slice_profile_has_the_width_that_it_says(fwhm, spacing):
-    impulse = torch.zeros(5, 65, 3, dtype=torch.float64)
-    impulse[2, 32, 1] = 1
-    profile = gaussian_profile(impulse, 1, 1, fwhm=fwhm, spacing=spacing)[2, :, 1]
-    position = torch.arange(65, dtype=torch.float64) - 32
-    sigma = float((profile * position**2).sum() / profile.sum()) ** 0.5
-    assert sigma / FWHM_TO_SIGMA * spacing == pytest.approx(fwhm, rel=1e-3)
-    assert float(profile[32 + round(fwhm / spacing / 2)] / profile[32]) == pytest.approx(
-        math.exp(-0.5 * (round(fwhm / spacing / 2) / sigma) ** 2), rel=1e-2
-    )
-    assert gaussian_profile(noise(4, 12, 4), 1, 4, fwhm=4).shape == (4, 3, 4)
+@pytest.mark.parametrize("factor", [1, 2, 3, 4, 7])
+@pytest.mark.parametrize("thickness", [0.7, 1.0, 1.4])
+@pytest.mark.parametrize("shape", ["gaussian", "box"])
+def test_a_slice_profile_has_the_width_that_it_says(shape, thickness, factor):
+    weights = SliceProfile(shape, thickness).weights(factor)
+    position = torch.arange(len(weights), dtype=torch.float64) - (len(weights) - 1) / 2
+    width = thickness * factor
+    assert float(weights.sum()) == pytest.approx(1)
+    if shape == "gaussian" and width > 2:
+        deviation = float((weights * position**2).sum()) ** 0.5
+        assert deviation / FWHM_TO_SIGMA == pytest.approx(width, rel=2e-3)
+    if shape == "box":  # inside all count the same, and with the parts at the ends they are the width
+        assert float(weights.sum() / weights.max()) == pytest.approx(max(1.0, width))
+
+
+@pytest.mark.parametrize("shape", ["gaussian", "box"])
+def test_thick_slices_are_edge_aligned_and_keep_what_is_constant(shape):
+    ramp = torch.arange(60, dtype=torch.float64)[:, None].expand(-1, 3)
+    thick = thicken(ramp, 0, 4, SliceProfile(shape, 1.2))
+    assert thick.shape == (15, 3)
+    assert torch.allclose(thick[3:-3, 0], 4 * torch.arange(3, 12, dtype=torch.float64) + 1.5)
+    assert torch.allclose(thicken(torch.ones(12, 5), 1, 5, SliceProfile(shape)), torch.ones(12, 1))
+
+
+def test_boxes_that_touch_are_means_and_the_gaussian_is_the_one_of_the_kinds():
+    image = noise(4, 12, 8)
+    assert torch.allclose(thicken(image, 1, 4, SliceProfile("box")), degrade(image, (1, 4, 1), "area"))
+    assert torch.allclose(thicken(image, 1, 4, SliceProfile()), degrade(image, (1, 4, 1), "gaussian"))
+
+
+def test_wrong_slice_profiles_are_refused():
+    with pytest.raises(RequestError, match=r"'sinc'.*gaussian and box"):
+        SliceProfile("sinc")
+    with pytest.raises(RequestError, match=r"0 times the spacing thick: it must be more than 0"):
+        SliceProfile(thickness=0)
+    with pytest.raises(RequestError, match="9 voxels are not a whole multiple of 2"):
+        thicken(noise(8, 9), 1, 2, SliceProfile())
 
 
 def test_three_axes_at_once():

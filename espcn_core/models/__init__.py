@@ -69,7 +69,7 @@ def receptive_radius(network: nn.Module) -> int:
 def adapted(network: nn.Module, slices: Iterable[Tensor]) -> nn.Module:
     """The network for the volume that some coarse slices, (H, W), belong to; most networks are for any."""
     if isinstance(network, EspcnR) and network.adaptation is not None:
-        return network.adapted(fingerprint(slices))
+        return network.adapted(fingerprint(slices, network.thick))
     return network
 
 

@@ -76,7 +76,8 @@ def shipped_cards() -> dict[str, Card]:
 def default_model(factor: tuple[int, int]) -> str:
     """Name of the shipped weights that are taken for a factor where nobody names a model.
 
-    They are called by family and scale alone, as ``espcn-r-x2``; specialists have longer names.
+    They are called by family and scale alone: ``espcn-r-x2``, or ``espcn-r-through-x4`` for the factors
+    (1, 4) of thick slices. Specialists have longer names.
 
     Raises
     ------
@@ -86,7 +87,7 @@ def default_model(factor: tuple[int, int]) -> str:
     defaults = {
         card.factor: name
         for name, card in shipped_cards().items()
-        if name == f"{DEFAULT_FAMILY}-x{_times(card.factor)}"
+        if name == f"{DEFAULT_FAMILY}-{_short(card.factor)}"
     }
     if factor in defaults:
         return defaults[factor]
@@ -208,6 +209,10 @@ def save_model(network: nn.Module, card: Card, folder: Path) -> Path:
         with complete_file(target) as file:
             file.write(text)
     return path
+
+
+def _short(factor: tuple[int, int]) -> str:
+    return f"through-x{factor[1]}" if factor[0] == 1 else f"x{_times(factor)}"
 
 
 def _times(factor: tuple[int, int]) -> str:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from espcn_core.models.fingerprint import LENGTH
+from espcn_core.models.fingerprint import length
 from espcn_core.models.shuffle import sub_pixel_shuffle
 
 
@@ -60,10 +60,12 @@ class EspcnR(nn.Module):
         self.sub_pixels = nn.Conv2d(width, channels * factor[0] * factor[1], 3, padding=1)
         nn.init.zeros_(self.sub_pixels.weight)
         nn.init.zeros_(self.sub_pixels.bias)  # type: ignore[arg-type]
-        self.adaptation = Adaptation(depth + 1, width) if adaptive else None
+        self.thick = factor[1] / factor[0]
+        traits = length(self.thick != 1)
+        self.adaptation = Adaptation(traits, depth + 1, width) if adaptive else None
 
     def forward(self, x: Tensor, fingerprint: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) to (B, C, H r_row, W r_col); ``fingerprint``, (B, 22), is for adaptive ones."""
+        """(B, C, H, W) to (B, C, H r_row, W r_col); ``fingerprint``, (B, n), is for adaptive ones."""
         features = x
         if self.adaptation is None or fingerprint is None:
             features = self.body(x)
@@ -79,7 +81,7 @@ class EspcnR(nn.Module):
 
     @torch.no_grad()
     def adapted(self, fingerprint: Tensor) -> EspcnR:
-        """The plain network for a volume with a fingerprint, shape (22,); itself if it is not adaptive."""
+        """The plain network for a volume with a fingerprint, shape (n,); itself if it is not adaptive."""
         if self.adaptation is None:
             return self
         plain = copy.deepcopy(self)
@@ -103,24 +105,24 @@ class Adaptation(nn.Module):
     and what is not a number at the centre.
     """
 
-    def __init__(self, layers: int, width: int, *, hidden: int = 12, codes: int = 5) -> None:
+    def __init__(self, traits: int, layers: int, width: int, *, hidden: int = 12, codes: int = 5) -> None:
         super().__init__()
         self.shape = (layers, width)
         self.centre: Tensor
         self.spread: Tensor
-        self.register_buffer("centre", torch.zeros(LENGTH))
-        self.register_buffer("spread", torch.ones(LENGTH))
-        self.code = nn.Sequential(nn.Linear(LENGTH, hidden), nn.ReLU(), nn.Linear(hidden, codes))
+        self.register_buffer("centre", torch.zeros(traits))
+        self.register_buffer("spread", torch.ones(traits))
+        self.code = nn.Sequential(nn.Linear(traits, hidden), nn.ReLU(), nn.Linear(hidden, codes))
         self.changes = nn.Linear(codes, layers * width, bias=False)
         nn.init.normal_(self.changes.weight, std=0.02)
 
     def standardise(self, fingerprints: Tensor) -> None:
-        """Set centre and spread by the fingerprints of the training, shape (N, 22)."""
+        """Set centre and spread by the fingerprints of the training, shape (N, traits)."""
         self.centre.copy_(fingerprints.nanmean(0).nan_to_num())
         self.spread.copy_((fingerprints - self.centre).nan_to_num().std(0) + 1e-3)
 
     def forward(self, fingerprint: Tensor) -> Tensor:
-        """(B, 22) to (B, layers, width): scales about 1."""
+        """(B, traits) to (B, layers, width): scales about 1."""
         with torch.autocast(fingerprint.device.type, enabled=False):
             standard = ((fingerprint.float() - self.centre) / self.spread).clamp(-3, 3).nan_to_num()
             changes: Tensor = self.changes(self.code(standard)).reshape(-1, *self.shape)

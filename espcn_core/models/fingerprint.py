@@ -18,39 +18,58 @@ from torch import Tensor
 _FIFTHS = 5
 """Parts of the frequencies from 0 to Nyquist along each axis."""
 
+_SQUARES = [(a, b) for a in range(_FIFTHS) for b in range(a, _FIFTHS) if b]
+"""Pairs of fifths, whichever axis has which; the lowest, which is not used, holds the mean."""
+
 _TAILS = (0.001, 0.01, 0.05, 0.2)
 """Parts of the pixels, at the dark and at the bright end."""
 
-LENGTH = _FIFTHS * (_FIFTHS + 1) // 2 - 1 + 2 * len(_TAILS)
-"""Numbers in a fingerprint: 22."""
+
+def length(thick: bool) -> int:
+    """Numbers in a fingerprint: 22, or 32 where the columns are thicker than the rows."""
+    unlike = sum(a != b for a, b in _SQUARES)
+    return len(_SQUARES) + 2 * len(_TAILS) + (unlike if thick else 0)
 
 
-def fingerprint(slices: Iterable[Tensor]) -> Tensor:
+def fingerprint(slices: Iterable[Tensor], thick: float = 1.0) -> Tensor:
     """The traits of slices that belong to one volume.
 
     Parameters
     ----------
     slices : iterable of Tensor, shape (H, W)
         Whole coarse slices in the networks' range (`espcn_core.intensity.IntensityMap`).
+    thick : float
+        How many times as long as its rows a slice's pixels are along its columns. Where that is not 1, powers
+        are taken at the same frequencies in the world along both axes, up to the Nyquist frequency of the
+        columns, and the two axes are told apart: what a head holds is much alike along both, so the power
+        that one has less shows the profile of the thick slices.
 
     Returns
     -------
-    Tensor, shape (22,), float32
+    Tensor, shape (22,) or, if ``thick`` is not 1, (32,), float32
         First log10 of the mean power in 13 squares of frequency over that in the lowest one, then log10 of
-        the power in the highest square, which is the variance of white noise. Last log10 of how far 0.1, 1, 5
-        and 20 % of the pixels lie from the darkest one and from the brightest one, as a part of the slice's
-        range. Means over the slices before the logarithm, so that slices of air count little. Not finite
-        where slices are too small.
+        the power at the highest frequencies, which is the variance of white noise. Then log10 of how far 0.1,
+        1, 5 and 20 % of the pixels lie from the darkest one and from the brightest one, as a part of the
+        slice's range. Last, of thick slices, log10 of the power in each square over that in the same one with
+        the axes exchanged. Means over the slices before the logarithm, so that slices of air count little.
+        Not finite where slices are too small.
     """
-    powers, tails = zip(*((_powers(image.float()), _tails(image.float())) for image in slices), strict=True)
+    found = [(_powers(image.float(), thick), _tails(image.float())) for image in slices]
+    powers, tails = zip(*found, strict=True)
     power = torch.log10(torch.stack(powers).mean(0) + 1e-9)
     tail = torch.log10(torch.stack(tails).mean(0) + 1e-4)
-    return torch.cat([power[1:] - power[0], power[-1:], tail])
+    noise = power[-1:]
+    if thick == 1:
+        return torch.cat([power[1:-1] - power[0], noise, tail])
+    fine, coarse = power[:-1].reshape(2, -1)  # the higher frequency along the rows, along the columns
+    both = (fine + coarse) / 2
+    unlike = torch.tensor([a != b for a, b in _SQUARES])
+    return torch.cat([both[1:] - both[0], noise, tail, (coarse - fine)[unlike]])
 
 
-def _powers(image: Tensor) -> Tensor:
+def _powers(image: Tensor, thick: float) -> Tensor:
     """Mean power in each square of frequency, under a Hann window (so that the borders make no cross)."""
-    window, members = _layout(image.shape[0], image.shape[1])
+    window, members = _layout(image.shape[0], image.shape[1], thick)
     power = torch.fft.rfft2((image - image.mean()) * window).abs() ** 2 / (window**2).sum()
     mean: Tensor = members @ power.flatten()
     return mean
@@ -67,21 +86,27 @@ def _tails(image: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def _layout(rows: int, columns: int) -> tuple[Tensor, Tensor]:
+def _layout(rows: int, columns: int, thick: float) -> tuple[Tensor, Tensor]:
     """The window, and for each square the weight of every frequency: together the mean over the square.
 
-    A square holds the frequencies in two given fifths, whichever axis has which; the lowest, which is not
-    used, holds the mean.
+    The last member is the square of the highest frequencies along each axis. Before it are the squares,
+    whichever axis has which; for thick slices first those whose higher frequency lies along the rows' axis
+    and then those of the columns'.
     """
     window = torch.hann_window(rows, periodic=False)[:, None] * torch.hann_window(columns, periodic=False)
-    down = (2 * _FIFTHS * torch.fft.fftfreq(rows).abs())[:, None].expand(-1, columns // 2 + 1)
-    across = (2 * _FIFTHS * torch.fft.rfftfreq(columns))[None].expand(rows, -1)
-    fifths = torch.stack([down, across]).long().clamp(max=_FIFTHS - 1).flatten(1)
-    low, high = fifths.amin(0), fifths.amax(0)
-    squares = [(a, b) for a in range(_FIFTHS) for b in range(a, _FIFTHS) if b]
+    down = (2 * _FIFTHS * torch.fft.fftfreq(rows).abs())[:, None].expand(-1, columns // 2 + 1).flatten()
+    across = (2 * _FIFTHS * torch.fft.rfftfreq(columns))[None].expand(rows, -1).flatten()
+    top = _FIFTHS - 1
+    i, j = (down * thick).long(), across.long().clamp(max=top)
+    if thick == 1:
+        i = i.clamp(max=top)
+        squares = [(torch.minimum(i, j) == a) & (torch.maximum(i, j) == b) for a, b in _SQUARES]
+    else:  # beyond the columns' Nyquist frequency there is nothing to compare with
+        squares = [(i == b) & (j == a) for a, b in _SQUARES] + [(i == a) & (j == b) for a, b in _SQUARES]
+    squares.append((down >= top) & (across >= top))
     both_signs = torch.full((columns // 2 + 1,), 2.0)  # half of the spectrum of a real image says it all
     both_signs[0] = 1.0
     if columns % 2 == 0:
         both_signs[-1] = 1.0
-    members = torch.stack([(low == a) & (high == b) for a, b in squares]) * both_signs.repeat(rows)
+    members = torch.stack(squares) * both_signs.repeat(rows)
     return window, members / members.sum(1, keepdim=True)

@@ -2,7 +2,8 @@
 
 A card may say it in two fields of ``training``, and a card without them never warns:
 
-- ``spacing_range_mm``: ``[low, high]``, the spacing of the coarse slices in mm.
+- ``spacing_range_mm``: ``[low, high]``, the spacing of the coarse slices in mm; where a network's factor is
+  not the same for both axes, that along the columns, and along the rows in proportion to the factors.
 - ``contrast_range``: for statistics of `contrast_of`, ``[low, high]`` over the coarse slices of the training.
 """
 
@@ -118,9 +119,12 @@ def range_warning(
     """
     parts = []
     seen = card.training.get(SPACING_RANGE)
-    if seen is not None and spacing is not None and not all(_near_spacing(mm, seen) for mm in spacing):
-        here = " x ".join(dict.fromkeys(f"{mm:.3g}" for mm in spacing))
-        parts.append(f"pixels of {_from_to(seen)} mm, not {here} mm")
+    if seen is not None and spacing is not None:
+        ranges = [[end * r / card.factor[1] for end in seen] for r in card.factor]
+        if not all(_near_spacing(mm, ends) for mm, ends in zip(spacing, ranges, strict=True)):
+            here = " x ".join(dict.fromkeys(f"{mm:.3g}" for mm in spacing))
+            there = " x ".join(dict.fromkeys(map(_from_to, ranges)))
+            parts.append(f"pixels of {there} mm, not {here} mm")
     for name, seen in card.training.get(CONTRAST_RANGE, {}).items():
         if name in contrast and not _near_contrast(name, contrast[name], seen):
             ends = f"up to {seen[1]:.2g}" if name == "noise" else _from_to(seen)

@@ -34,6 +34,12 @@ class TrainingConfig:
         What the network's class takes beyond the factor, such as ``width`` and ``depth``.
     scale : int
         Fine pixels per coarse pixel along rows and columns.
+    through_plane : bool
+        Only the columns are coarse, as the slice axis of a scan of thick slices is. Then ``degradation`` and
+        the kinds of ``mixture`` name the profile of the slices: ``gaussian``, or ``area`` for a box.
+    thickness : list
+        Between these two numbers lies the full width at half maximum of the profile in the steps, as a part
+        of the distance between slices. Empty for 1, and without meaning but through plane.
     start : str
         Trained weights to start from: the name of shipped weights or a weight file. Layers of another shape
         start anew. Empty for fresh weights.
@@ -67,7 +73,7 @@ class TrainingConfig:
     batch : int
         Pairs of patches in a step.
     patch : int
-        Rows and columns of a coarse patch.
+        Rows of a coarse patch, which is as high as it is wide once it is fine.
     patches_per_slice : int
         Pairs of patches of a batch that come from the same slice.
     optimizer : str
@@ -97,6 +103,8 @@ class TrainingConfig:
     model: str = "espcn-r"
     arguments: dict[str, Any] = field(default_factory=dict)
     scale: int = 4
+    through_plane: bool = False
+    thickness: list[Any] = field(default_factory=list)
     start: str = ""
     degradation: str = "bicubic"
     mixture: dict[str, Any] = field(default_factory=dict)
@@ -134,6 +142,17 @@ class TrainingConfig:
                 raise RequestError(
                     f"mixture gives {kind} the weight {weight!r}: it must be finite and more than 0"
                 )
+        if self.through_plane:
+            for kind in (self.degradation, *self.mixture):
+                _one_of("the profile of thick slices", kind, ("gaussian", "area"))
+        if self.thickness and not (
+            len(self.thickness) == 2
+            and all(_is_number(value) for value in self.thickness)
+            and 0 < self.thickness[0] <= self.thickness[1] < float("inf")
+        ):
+            raise RequestError(
+                f"thickness is {self.thickness!r}: it must be two numbers above 0, the smaller one first"
+            )
         for value in self.shrinks:
             if not _is_number(value) or not 1 <= value <= 16:
                 raise RequestError(f"shrinks holds {value!r}: it must be a number from 1 to 16")
@@ -162,7 +181,8 @@ class TrainingConfig:
                 f"patches_per_slice, {self.patches_per_slice}"
             )
         if not self.name:
-            object.__setattr__(self, "name", f"{self.model}-x{self.scale}")
+            through = "through-" if self.through_plane else ""
+            object.__setattr__(self, "name", f"{self.model}-{through}x{self.scale}")
         if self.name != Path(self.name).name:
             raise RequestError(f"name is {self.name!r}: it must be a file name without folders")
         _try_network(self)
@@ -170,7 +190,12 @@ class TrainingConfig:
     @property
     def factor(self) -> tuple[int, int]:
         """Fine pixels per coarse pixel along rows and columns."""
-        return self.scale, self.scale
+        return (1 if self.through_plane else self.scale), self.scale
+
+    @property
+    def patch_size(self) -> tuple[int, int]:
+        """Rows and columns of a coarse patch."""
+        return self.patch, max(1, self.patch * self.factor[0] // self.factor[1])
 
     def to_toml(self) -> str:
         """The text of a file that `read_config` turns into an equal configuration."""
@@ -230,12 +255,20 @@ def parse_config(values: dict[str, Any]) -> TrainingConfig:
 def _checked(name: str, value: Any, kind: Any) -> object:
     """The value, if it has the type of its field; a whole number will do for a fraction."""
     types: dict[str, type | tuple[type, ...]]
-    types = {"str": str, "int": int, "float": (int, float), "dict[str, Any]": dict, "list[Any]": list}
-    if isinstance(value, bool) or not isinstance(value, types[kind]):
+    types = {
+        "str": str,
+        "int": int,
+        "float": (int, float),
+        "bool": bool,
+        "dict[str, Any]": dict,
+        "list[Any]": list,
+    }
+    if isinstance(value, bool) != (kind == "bool") or not isinstance(value, types[kind]):
         words = {
             "str": "text",
             "int": "a whole number",
             "float": "a number",
+            "bool": "true or false",
             "dict[str, Any]": "a table",
             "list[Any]": "a list",
         }

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.config import KeysCollection
 from monai.data import CacheDataset, Dataset, ThreadDataLoader
 from monai.data.meta_obj import get_track_meta, set_track_meta
 from monai.transforms import CastToTyped, Compose, RandFlipd, RandRotate90d
@@ -34,8 +35,8 @@ Pair = tuple[Tensor, Tensor]
 """Coarse (B, 1, H, W) and fine (B, 1, H r_row, W r_col), in the networks' range."""
 
 Batch = tuple[Tensor, Tensor, Tensor]
-"""The same of patches, and fingerprints of the whole slices that they are cut from: (B, 22), or (B, 0) where
-no network asks for them."""
+"""The same of patches, and fingerprints of the whole slices that they are cut from: (B, 22), or (B, 32)
+through plane, or (B, 0) where no network asks for them."""
 
 _BOTH = ("coarse", "fine")
 
@@ -68,19 +69,21 @@ class PatchDataset(Dataset):  # type: ignore[misc]
     def __init__(self, slices: Sequence[dict[str, Tensor]], config: TrainingConfig) -> None:
         super().__init__(slices)
         mixture = config.mixture or {config.degradation: 1.0}
+        through = config.through_plane
+        thickness = tuple(config.thickness or (1.0, 1.0)) if through else None
         self.pair = Compose(
             [
                 CastToTyped("fine", dtype=torch.float32),
+                *(_turns("fine") if through else ()),  # after that, rows and columns are not alike
                 RandContrastd("fine", config.contrast),
-                RandDegraded("fine", "coarse", config.factor, mixture, config.noise),
+                RandDegraded("fine", "coarse", config.factor, mixture, config.noise, thickness),
                 FitIntensityd(_BOTH, fit_to="coarse"),
             ]
         )
-        self.patches = RandAlignedPatchesd(*_BOTH, config.factor, config.patch, config.patches_per_slice)
-        self.turns = Compose(
-            [RandFlipd(_BOTH, prob=0.5, spatial_axis=0), RandRotate90d(_BOTH, prob=0.75, max_k=3)]
-        )
+        self.patches = RandAlignedPatchesd(*_BOTH, config.factor, config.patch_size, config.patches_per_slice)
+        self.turns = Compose(() if through else _turns(_BOTH))
         self.seed = config.seed
+        self.thick = config.factor[1] / config.factor[0]
         self.adaptive = bool(config.arguments.get("adaptive"))
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
@@ -90,7 +93,7 @@ class PatchDataset(Dataset):  # type: ignore[misc]
         # as channels of one image, all pairs cost hardly more than one: they share their orientation
         stacked = self.turns({key: torch.cat([pair[key] for pair in pairs]) for key in _BOTH})
         coarse, fine = (stacked[key][:, None] for key in _BOTH)
-        traits = fingerprint(whole["coarse"]) if self.adaptive else torch.zeros(0)
+        traits = fingerprint(whole["coarse"], self.thick) if self.adaptive else torch.zeros(0)
         return coarse, fine, traits.expand(len(coarse), -1)
 
     def whole(self, sample: int) -> Item:
@@ -103,8 +106,9 @@ class PatchDataset(Dataset):  # type: ignore[misc]
         return pair
 
     def fingerprints(self) -> Tensor:
-        """Those of some coarse slices of the run, shape (N, 22)."""
-        return torch.stack([fingerprint(self.whole(n)["coarse"]) for n in self._some()])
+        """Those of some coarse slices of the run, shape (N, 22), or (N, 32) through plane."""
+        slices = (self.whole(n)["coarse"] for n in self._some())
+        return torch.stack([fingerprint(image, self.thick) for image in slices])
 
     def contrast(self) -> dict[str, list[float]]:
         """Within which bounds the coarse slices of the run lie (`espcn_core.models.ranges`)."""
@@ -167,11 +171,12 @@ def cached_slices(
         items = [{"fine": index} for index in indices]
         cache = CacheDataset(items, Compose(chain), num_workers=2, progress=False)
         slices += [cache[i] for i in range(len(cache))]
-    large = [s for s in slices if min(s["fine"].shape[-2:]) // config.scale >= config.patch]
+    least = max(r * size for r, size in zip(config.factor, config.patch_size, strict=True))
+    large = [s for s in slices if min(s["fine"].shape[-2:]) >= least]
     if not large:
+        rows, columns = config.patch_size
         raise DataError(
-            f"no slice has {config.patch} coarse pixels along both sides at scale {config.scale}: "
-            "make the patch smaller"
+            f"no slice has {rows} x {columns} coarse pixels at scale {config.scale}: make the patch smaller"
         )
     return large
 
@@ -195,6 +200,11 @@ def without_metadata() -> Iterator[None]:
         yield
     finally:
         set_track_meta(before)
+
+
+def _turns(keys: KeysCollection) -> tuple[Any, ...]:
+    """The eight orientations of a square."""
+    return RandFlipd(keys, prob=0.5, spatial_axis=0), RandRotate90d(keys, prob=0.75, max_k=3)
 
 
 def _fine(source: FigshareSource, shrink: float) -> list[Any]:

@@ -10,7 +10,7 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Randomizable
 
-from espcn_core.degradation import rician
+from espcn_core.degradation import SliceProfile, rician
 from espcn_core.transforms.slices import Degraded, Item, like
 
 
@@ -72,30 +72,45 @@ class RandDegraded(Randomizable, MapTransform):  # type: ignore[misc]
     noise : float
         Half of the images stay clean; the others get Rician noise whose standard deviation lies between 0 and
         this part of the coarse image's range.
+    thickness : (low, high), optional
+        For slices that are thick along the columns: between these lies the thickness of their profile
+        (`SliceProfile`), a Gaussian for the kind ``gaussian`` and a box for ``area``.
     """
 
     def __init__(
-        self, key: str, into: str, factor: tuple[int, int], mixture: Mapping[str, float], noise: float
+        self,
+        key: str,
+        into: str,
+        factor: tuple[int, int],
+        mixture: Mapping[str, float],
+        noise: float,
+        thickness: tuple[float, float] | None = None,
     ) -> None:
         super().__init__((key,))
         self.into = into
         self.noise = noise
-        self._degraded = {kind: Degraded(key, factor, kind, into) for kind in mixture}
+        self.thickness = thickness
+        self._kinds = tuple(mixture)
+        self.key = key
+        self.factor = factor
         weights = np.array(list(mixture.values()), dtype=np.float64)
         self._weights = weights / weights.sum()
-        self._kind = ""
+        self._kind: str | SliceProfile = ""
         self._sigma = 0.0
         self._seed = 0
 
     def randomize(self, data: Any = None) -> None:
         """Draw the kind, the level of the noise and where its random numbers start."""
-        self._kind = str(self.R.choice(list(self._degraded), p=self._weights))
+        self._kind = str(self.R.choice(self._kinds, p=self._weights))
+        if self.thickness is not None:
+            shape = {"gaussian": "gaussian", "area": "box"}[self._kind]
+            self._kind = SliceProfile(shape, float(self.R.uniform(*self.thickness)))
         self._sigma = self.noise * max(0.0, self.R.uniform(-1, 1))
         self._seed = int(self.R.randint(2**31))
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Item:
         self.randomize()
-        item: Item = self._degraded[self._kind](data)
+        item: Item = Degraded(self.key, self.factor, self._kind, self.into)(data)
         if self._sigma:
             image = item[self.into]
             plain = image.as_tensor() if isinstance(image, MetaTensor) else image

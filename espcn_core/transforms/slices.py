@@ -19,7 +19,7 @@ from monai.transforms import MapTransform, Randomizable, SpatialCrop
 from torch import Tensor
 from torch.nn import functional
 
-from espcn_core.degradation import degrade
+from espcn_core.degradation import SliceProfile, degrade, thicken
 from espcn_core.figshare import SPACING, FigshareSource
 from espcn_core.grid import Grid
 from espcn_core.intensity import IntensityMap
@@ -73,8 +73,8 @@ class Degraded(MapTransform):  # type: ignore[misc]
         Fine images, (C, H, W).
     factor : (r_row, r_col)
         Fine pixels per coarse pixel.
-    kind : str
-        A degradation of `espcn_core.degradation`.
+    kind : str or SliceProfile
+        A degradation of `espcn_core.degradation`, or the profile of slices that are thick along the columns.
     into : str, optional
         Key of the coarse image; by default it takes the place of the fine one.
 
@@ -85,7 +85,11 @@ class Degraded(MapTransform):  # type: ignore[misc]
     """
 
     def __init__(
-        self, keys: KeysCollection, factor: tuple[int, int], kind: str, into: str | None = None
+        self,
+        keys: KeysCollection,
+        factor: tuple[int, int],
+        kind: str | SliceProfile,
+        into: str | None = None,
     ) -> None:
         super().__init__(keys)
         self.factor = factor
@@ -98,7 +102,10 @@ class Degraded(MapTransform):  # type: ignore[misc]
             size = [n - n % r for n, r in zip(item[key].shape[-2:], self.factor, strict=True)]
             fine = SpatialCrop(roi_start=(0, 0), roi_end=size)(item[key])
             plain = fine.as_tensor() if isinstance(fine, MetaTensor) else fine
-            coarse = degrade(plain, self.factor, self.kind)
+            if isinstance(self.kind, SliceProfile):
+                coarse = thicken(plain, plain.ndim - 1, self.factor[1], self.kind)
+            else:
+                coarse = degrade(plain, self.factor, self.kind)
             if isinstance(fine, MetaTensor):
                 grid = Grid((*size, 1), fine.affine.numpy()).coarser((*self.factor, 1))
                 coarse = _tracked(coarse, grid.affine, _described(fine))
@@ -178,8 +185,8 @@ class RandAlignedPatchesd(Randomizable, MapTransform):  # type: ignore[misc]
         Keys of the images, (C, H, W) and (C, H r_row, W r_col).
     factor : (r_row, r_col)
         Fine pixels per coarse pixel.
-    size : int
-        Rows and columns of a coarse patch.
+    size : (rows, columns)
+        Of a coarse patch.
     count : int
         Pairs that are cut; the result is a list of as many dictionaries.
 
@@ -189,7 +196,9 @@ class RandAlignedPatchesd(Randomizable, MapTransform):  # type: ignore[misc]
         If the coarse image is smaller than the patch.
     """
 
-    def __init__(self, coarse: str, fine: str, factor: tuple[int, int], size: int, count: int = 1) -> None:
+    def __init__(
+        self, coarse: str, fine: str, factor: tuple[int, int], size: tuple[int, int], count: int = 1
+    ) -> None:
         super().__init__((coarse, fine))
         self.coarse = coarse
         self.fine = fine
@@ -201,10 +210,11 @@ class RandAlignedPatchesd(Randomizable, MapTransform):  # type: ignore[misc]
     def randomize(self, data: Sequence[int]) -> None:
         """Draw the first row and column of every coarse patch in an image of ``data`` rows and columns."""
         rows, columns = data
-        if min(rows, columns) < self.size:
-            raise ValueError(f"a patch of {self.size} pixels does not fit into {rows} x {columns}")
-        first_rows = self.R.randint(0, rows - self.size + 1, self.count)
-        first_columns = self.R.randint(0, columns - self.size + 1, self.count)
+        high, wide = self.size
+        if rows < high or columns < wide:
+            raise ValueError(f"a patch of {high} x {wide} pixels does not fit into {rows} x {columns}")
+        first_rows = self.R.randint(0, rows - high + 1, self.count)
+        first_columns = self.R.randint(0, columns - wide + 1, self.count)
         self._starts = [(int(i), int(j)) for i, j in zip(first_rows, first_columns, strict=True)]
 
     def __call__(self, data: Mapping[Hashable, Any]) -> list[Item]:
@@ -214,7 +224,8 @@ class RandAlignedPatchesd(Randomizable, MapTransform):  # type: ignore[misc]
             pair = dict(data)
             for key, (r_row, r_col) in ((self.coarse, (1, 1)), (self.fine, self.factor)):
                 top, left = start[0] * r_row, start[1] * r_col
-                box = (slice(top, top + self.size * r_row), slice(left, left + self.size * r_col))
+                high, wide = self.size[0] * r_row, self.size[1] * r_col
+                box = (slice(top, top + high), slice(left, left + wide))
                 pair[key] = SpatialCrop(roi_slices=box)(data[key])
                 if isinstance(pair[key], MetaTensor):
                     pair[key].meta["patch_index"] = number

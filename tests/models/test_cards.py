@@ -67,8 +67,13 @@ def test_a_specialist_is_never_the_default(tmp_path, monkeypatch):
     for name in ("espcn-r-x2-bicubic", "espcn-r-x2", "espcn-r-x2-kspace", "espcn-r-x3-bicubic"):
         factor = (int(name[9]), int(name[9]))
         save_model(build("espcn-r", factor, width=8, depth=1), card(name, factor=factor), tmp_path)
+    through = card("espcn-r-through-x5", factor=(1, 5))
+    save_model(build("espcn-r", (1, 5), width=8, depth=1), through, tmp_path)
     assert default_model((2, 2)) == "espcn-r-x2"
-    with pytest.raises(RequestError, match="no model has scale 3: there are models for scale 2, or"):
+    assert default_model((1, 5)) == "espcn-r-through-x5"
+    with pytest.raises(RequestError, match="no model has scale 5x1"):
+        default_model((5, 1))
+    with pytest.raises(RequestError, match="no model has scale 3: there are models for scale 1x5, 2, or"):
         default_model((3, 3))
 
 
@@ -77,7 +82,7 @@ def test_unknown_models_are_refused_with_the_nearest_names():
         load_model("espcn-rx2")
     with pytest.raises(RequestError, match=r"there is no weight file .*none\.safetensors"):
         load_model("none.safetensors")
-    with pytest.raises(RequestError, match="no model has scale 7: there are models for scale 2, 3, 4"):
+    with pytest.raises(RequestError, match=r"no model has scale 7: there are models for scale .*2, 3, 4, or"):
         default_model((7, 7))
     with pytest.raises(RequestError, match="no model is called"):
         load_model("../weights/espcn-r-x2")

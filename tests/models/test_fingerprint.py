@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from espcn_core.degradation import KINDS, degrade, rician
+from espcn_core.degradation import KINDS, SliceProfile, degrade, rician, thicken
 from espcn_core.figshare import open_source
 from espcn_core.intensity import IntensityMap
-from espcn_core.models.fingerprint import LENGTH, fingerprint
+from espcn_core.models.fingerprint import fingerprint, length
 
 SLICES = (57, 143, 954, 2001, 2228)
 
@@ -32,7 +32,7 @@ def coarse(fine, kind, sigma=0.0):
 
 def test_it_has_as_many_numbers_as_it_says(fine):
     traits = fingerprint(coarse(fine, "bicubic"))
-    assert traits.shape == (LENGTH,)
+    assert traits.shape == (length(False),)
     assert traits.dtype == torch.float32
     assert traits.isfinite().all()
 
@@ -87,8 +87,22 @@ def test_empty_slices_count_little(fine):
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 9), (3, 40)])
 def test_tiny_slices_do_not_fail(size):
-    assert fingerprint(torch.rand(2, *size)).shape == (LENGTH,)
+    assert fingerprint(torch.rand(2, *size)).shape == (length(False),)
 
 
 def test_constant_slices_do_not_fail():
     assert fingerprint(torch.zeros(2, 16, 16)).isfinite().all()
+
+
+def test_a_directed_fingerprint_tells_the_thick_axis_from_the_other(fine):
+    found = []
+    for thickness in (0.6, 1.0, 1.4):
+        thick = mapped(thicken(degrade(fine, (2, 2), "area"), 2, 4, SliceProfile("gaussian", thickness)))
+        traits = fingerprint(thick, 4)
+        assert traits.shape == (length(True),)
+        torch.testing.assert_close(traits[14:22], fingerprint(thick)[14:22])
+        found.append(float(traits[22:26].mean()))
+        torch.testing.assert_close(fingerprint(thick.flip(-1), 4), traits, rtol=0, atol=1e-4)
+        torch.testing.assert_close(fingerprint(thick.flip(-2), 4), traits, rtol=0, atol=1e-4)
+    assert found == sorted(found, reverse=True)
+    assert found[0] - found[2] > 0.3

@@ -14,7 +14,7 @@ from espcn_core.models import (
     parameter_count,
     receptive_radius,
 )
-from espcn_core.models.fingerprint import LENGTH
+from espcn_core.models.fingerprint import length
 
 FACTORS = [(2, 2), (3, 3), (4, 4), (1, 4), (4, 1), (2, 3)]
 names = pytest.mark.parametrize("name", sorted(ARCHITECTURES))
@@ -115,13 +115,13 @@ def adaptive_network():
     network = build("espcn-r", (2, 3), width=8, depth=2, adaptive=True)
     for parameter in network.sub_pixels.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
-    network.adaptation.standardise(2 + torch.randn(40, LENGTH))
+    network.adaptation.standardise(2 + torch.randn(40, length(True)))
     return network.eval()
 
 
 def test_an_adapted_network_is_the_adaptive_one_for_its_volume():
     network, images = adaptive_network(), torch.rand(2, 1, 9, 13)
-    known = torch.randn(2, LENGTH)
+    known = torch.randn(2, length(True))
     before = {name: value.clone() for name, value in network.state_dict().items()}
     with torch.no_grad():
         together = network(images, known)
@@ -138,9 +138,11 @@ def test_an_adapted_network_is_the_adaptive_one_for_its_volume():
 def test_what_is_not_known_of_a_volume_counts_as_usual():
     network, image = adaptive_network(), torch.rand(1, 1, 9, 13)
     usual = network.adapted(network.adaptation.centre)(image)
-    nothing = network.adapted(torch.full((LENGTH,), float("nan")))(image)
+    nothing = network.adapted(torch.full((length(True),), float("nan")))(image)
     torch.testing.assert_close(nothing, usual)
-    far, further = (network.adapted(torch.full((LENGTH,), value))(image) for value in (1e4, float("inf")))
+    far, further = (
+        network.adapted(torch.full((length(True),), value))(image) for value in (1e4, float("inf"))
+    )
     torch.testing.assert_close(far, further)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -118,6 +120,17 @@ def test_real_heads_are_no_surprise_and_other_slices_are_named_for_what_they_are
 )
 def test_a_spacing_may_be_a_quarter_off(spacing, warns):
     assert (range_warning(card(spacing_range_mm=[0.98, 1.96]), spacing, {}) is not None) is warns
+
+
+@pytest.mark.parametrize(
+    ("spacing", "warns"),
+    [((1, 4), False), ((0.8, 4.9), False), ((0.7, 4), True), ((1, 5.1), True), ((4, 4), True)],
+)
+def test_through_plane_the_range_is_that_of_the_thick_axis(spacing, warns):
+    thick = dataclasses.replace(card(spacing_range_mm=[4.0, 4.0]), factor=(1, 4))
+    warning = range_warning(thick, spacing, {})
+    assert (warning is not None) is warns
+    assert warning is None or "pixels of 1 x 4 mm, not " in warning
 
 
 @pytest.mark.parametrize(

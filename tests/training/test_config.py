@@ -114,7 +114,7 @@ def test_the_recipes_are_allowed_and_named_after_their_weights(recipe):
     assert config.name == recipe.stem
     if recipe.parent.name == "trials":
         return
-    name = f"{config.model}-x{config.scale}"
+    name = f"{config.model}-{'through-' if config.through_plane else ''}x{config.scale}"
     specialist = f"{name}-{config.degradation}"
     assert config.name in (name, specialist)
     if config.name == specialist:
@@ -257,14 +257,40 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 def test_tables_stand_at_the_end():
     text = TrainingConfig(
-        arguments={"depth": 2}, mixture={"area": 1, "point": 0.5}, shrinks=[1, 2.5]
+        arguments={"depth": 2}, mixture={"area": 1, "point": 0.5}, shrinks=[1, 2.5], thickness=[1, 1.2]
     ).to_toml()
     assert text.endswith("\n[arguments]\ndepth = 2\n\n[mixture]\narea = 1\npoint = 0.5\n")
     assert tomllib.loads(text)["shrinks"] == [1, 2.5]
-    assert "[" not in TrainingConfig().to_toml().replace("shrinks = []", "")
+    assert tomllib.loads(text)["thickness"] == [1, 1.2]
+    assert "[" not in TrainingConfig().to_toml().replace("shrinks = []", "").replace("thickness = []", "")
 
 
 def test_a_table_of_arguments_stands_at_the_end():
     text = TrainingConfig(arguments={"width": 8, "depth": 2}).to_toml()
     assert text.endswith("\n[arguments]\nwidth = 8\ndepth = 2\n")
     assert tomllib.loads(text)["arguments"] == {"width": 8, "depth": 2}
+
+
+def test_through_plane_only_the_columns_are_coarse():
+    config = TrainingConfig(through_plane=True, scale=5, degradation="gaussian", patch=160)
+    assert config.factor == (1, 5)
+    assert config.patch_size == (160, 32)
+    assert config.name == "espcn-r-through-x5"
+    assert TrainingConfig(patch=96).patch_size == (96, 96)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"degradation": "kspace"}, "the profile of thick slices is 'kspace'; there are area, gaussian"),
+        ({"mixture": {"point": 1}}, "the profile of thick slices is 'point'"),
+        ({"thickness": [1]}, r"thickness is \[1\]: it must be two numbers above 0, the smaller one first"),
+        ({"thickness": [1.2, 0.8]}, "the smaller one first"),
+        ({"thickness": [0, 1]}, "two numbers above 0"),
+        ({"thickness": ["a", "b"]}, "two numbers"),
+        ({"through_plane": 1}, "through_plane is 1: it must be true or false"),
+    ],
+)
+def test_wrong_thick_slices_are_refused(changes, sentence):
+    with pytest.raises(RequestError, match=sentence):
+        parse_config({"through_plane": True, "degradation": "gaussian", **changes})

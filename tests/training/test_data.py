@@ -13,7 +13,7 @@ from monai.data.meta_obj import get_track_meta
 from espcn_core.degradation import degrade
 from espcn_core.errors import DataError
 from espcn_core.intensity import IntensityMap
-from espcn_core.models.fingerprint import LENGTH, fingerprint
+from espcn_core.models.fingerprint import fingerprint, length
 from espcn_core.models.ranges import STATISTICS
 from espcn_core.training import data as data_module
 from espcn_core.training.data import (
@@ -93,7 +93,7 @@ def test_slices_smaller_than_a_patch_are_left_out(source, make_config):
     assert len(cached_slices(source, indices, make_config(patch=32))) == 4
     large = cached_slices(source, indices, make_config(patch=33))
     assert [item["fine"].shape for item in large] == [(1, 256, 256)] * 2
-    with pytest.raises(DataError, match="no slice has 65 coarse pixels along both sides at scale 4"):
+    with pytest.raises(DataError, match="no slice has 65 x 65 coarse pixels at scale 4"):
         cached_slices(source, indices, make_config(patch=65))
 
 
@@ -145,7 +145,7 @@ def test_a_sample_depends_on_the_seed_and_its_number_alone(make_config, changes)
     assert not any(equal(a, b) for a, b in itertools.combinations(wanted, 2))
 
 
-@pytest.mark.parametrize(("adaptive", "length"), [(True, LENGTH), (False, 0)])
+@pytest.mark.parametrize(("adaptive", "length"), [(True, length(False)), (False, 0)])
 def test_a_sample_has_pairs_of_the_configured_size_in_single_precision(make_config, adaptive, length):
     config = make_config(patch=10, patches_per_slice=2, scale=4, arguments={"adaptive": adaptive})
     coarse, fine, fingerprints = PatchDataset(noise_slices(1), config)[0]
@@ -290,3 +290,37 @@ def test_metadata_is_followed_again_after_an_error():
         assert not get_track_meta()
         raise KeyError
     assert get_track_meta() == before
+
+
+THROUGH = {"through_plane": True, "degradation": "gaussian", "patch": 32, "patches_per_slice": 2}
+
+
+def test_through_plane_a_patch_is_square_in_the_world_and_the_columns_are_coarse(make_config):
+    dataset = PatchDataset(noise_slices(2), make_config(arguments={"adaptive": True}, **THROUGH))
+    for n in range(6):
+        coarse, fine, fingerprints = dataset[n]
+        assert coarse.shape == (2, 1, 32, 8)
+        assert fine.shape == (2, 1, 32, 32)
+        assert torch.equal(fingerprints[0], fingerprint(dataset.whole(n)["coarse"], 4))
+        assert fingerprints.shape == (2, length(True))
+    assert dataset.fingerprints().shape == (2, length(True))
+
+
+def test_through_plane_slices_are_thick_along_either_axis_of_the_true_ones(make_config):
+    """A slice is turned before it gets thick: its stripes are then along the thick axis, or across it."""
+    stripes = torch.arange(64).remainder(2).float().expand(1, 64, 64)
+    config = make_config(**THROUGH)
+    dataset = PatchDataset([{"fine": stripes.half()}], config)
+    kept = 0
+    for n in range(60):
+        whole = dataset.whole(n)
+        assert whole["coarse"].shape == (1, 64, 16)
+        kept += bool(whole["coarse"].std(1).mean() > 0.3)
+    assert 15 < kept < 45
+
+
+def test_through_plane_the_validation_has_the_profile_of_its_degradation(source, make_config):
+    config = make_config(**THROUGH)
+    (coarse, fine), *_ = validation_pairs(source, source.indices[:1], config)
+    assert coarse.shape[2:] == (fine.shape[2], fine.shape[3] // 4)
+    torch.testing.assert_close(degrade(fine, (1, 4), "gaussian"), coarse, atol=1e-5, rtol=0)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from espcn_core.errors import EspcnError
-from espcn_core.models.fingerprint import LENGTH
+from espcn_core.models.fingerprint import length
 from espcn_core.training.engine import Loop
 from espcn_core.training.state import RunState
 from espcn_core.training.validation import Score
@@ -52,7 +52,7 @@ def make_loop(make_config):
 def batch():
     random = torch.Generator().manual_seed(1)
     coarse, fine = (torch.rand(2, 1, side, side, generator=random) for side in (8, 16))
-    return coarse, fine, torch.rand(2, LENGTH, generator=random)
+    return coarse, fine, torch.rand(2, length(False), generator=random)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 
 from espcn_core.errors import RequestError
 from espcn_core.models import ARCHITECTURES, build
-from espcn_core.models.fingerprint import LENGTH
+from espcn_core.models.fingerprint import length
 from espcn_core.training.optimizer import build_optimizer
 
 CPU = torch.device("cpu")
@@ -40,7 +40,7 @@ def made(make_config):
 
 def step(network, optimizer):
     adaptive = getattr(network, "adaptation", None) is not None
-    known = [torch.randn(2, LENGTH)] if adaptive else []
+    known = [torch.randn(2, length(False))] if adaptive else []
     network(torch.rand(2, 1, 12, 12), *known).sub(0.3).square().mean().backward()
     optimizer.step()
 

@@ -8,7 +8,7 @@ import torch
 from espcn_core.errors import DataError, RequestError
 from espcn_core.models import build
 from espcn_core.models.cards import Card, save_model
-from espcn_core.models.fingerprint import LENGTH
+from espcn_core.models.fingerprint import length
 from espcn_core.training.state import CHECKPOINT, RunState, read_checkpoint
 
 CPU = torch.device("cpu")
@@ -108,7 +108,7 @@ def test_a_deeper_network_takes_over_what_is_there(fresh, weights):
 def test_an_adaptive_network_is_fitted_to_its_run_once(fresh):
     arguments = {"width": 8, "depth": 1, "adaptive": True}
     state = fresh(arguments=arguments)
-    seen = 3 + 2 * torch.randn(50, LENGTH, generator=torch.Generator().manual_seed(1))
+    seen = 3 + 2 * torch.randn(50, length(False), generator=torch.Generator().manual_seed(1))
     state.standardise(seen)
     state.standardise(seen + 5)  # as where it starts from trained weights
     for network in (state.network, state.ema.ema_model):

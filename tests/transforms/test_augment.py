@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from monai.data import MetaTensor
 from monai.transforms import Compose
 
-from espcn_core.degradation import degrade
+from espcn_core.degradation import SliceProfile, degrade, thicken
 from espcn_core.grid import Grid
 from espcn_core.transforms import FitIntensityd, LoadSliced, RandContrastd, RandDegraded
 
@@ -150,3 +150,27 @@ def test_noise_leaves_the_place_of_a_coarse_image_alone(source, tracked):
         if tracked:
             np.testing.assert_allclose(grid(coarse).corners(), grid(result["fine"]).corners(), atol=1e-6)
             assert coarse.meta["index"] == 2002
+
+
+def test_thick_slices_have_profiles_of_both_shapes_within_the_thickness():
+    fine = torch.rand(1, 6, 240, generator=torch.Generator().manual_seed(3))
+    known = {
+        (shape, t): thicken(fine, 2, 4, SliceProfile(shape, t))
+        for shape in ("gaussian", "box")
+        for t in np.arange(0.8, 1.41, 0.02)
+    }
+    transform = RandDegraded("fine", "coarse", (1, 4), {"gaussian": 3, "area": 1}, 0.0, (0.8, 1.4))
+    transform.set_random_state(1)
+    drawn = []
+    for _ in range(300):
+        coarse = transform({"fine": fine})["coarse"]
+        assert coarse.shape == (1, 6, 60)
+        off = {key: float((coarse - thick).abs().max()) for key, thick in known.items()}
+        assert min(off.values()) < 0.02
+        drawn.append(min(off, key=off.get))
+    shapes = [shape for shape, _ in drawn]
+    assert shapes.count("box") / 300 == pytest.approx(0.25, abs=0.08)
+    for shape in ("gaussian", "box"):
+        thick = [t for name, t in drawn if name == shape]
+        assert min(thick) == pytest.approx(0.8, abs=0.05)
+        assert max(thick) == pytest.approx(1.4, abs=0.05)

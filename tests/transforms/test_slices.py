@@ -208,7 +208,7 @@ def test_patches_and_what_becomes_of_them_stay_in_place(affine, factor, seed, si
     item["coarse"] = numbered(14, 12, item["coarse"].affine)
     chain = Compose(
         [
-            RandAlignedPatchesd(*BOTH, factor, size, count=3),
+            RandAlignedPatchesd(*BOTH, factor, (size, size), count=3),
             RandFlipd(BOTH, prob=0.5, spatial_axis=0),
             RandFlipd(BOTH, prob=0.5, spatial_axis=1),
             RandRotate90d(BOTH, prob=0.75, max_k=3),
@@ -244,7 +244,7 @@ def test_degrading_the_fine_patch_gives_the_coarse_patch(source, scale, turns):
         [
             LoadSliced("fine", source),
             Degraded("fine", factor, "area", into="coarse"),
-            RandAlignedPatchesd(*BOTH, factor, 20, count=4),
+            RandAlignedPatchesd(*BOTH, factor, (20, 20), count=4),
             *turns(BOTH),
         ]
     )
@@ -255,7 +255,7 @@ def test_degrading_the_fine_patch_gives_the_coarse_patch(source, scale, turns):
 
 
 def test_patches_are_drawn_from_all_of_the_image():
-    cut = RandAlignedPatchesd(*BOTH, (2, 2), 3, count=400)
+    cut = RandAlignedPatchesd(*BOTH, (2, 2), (3, 3), count=400)
     cut.set_random_state(1)
     item = {"coarse": numbered(6, 5, None), "fine": torch.zeros(1, 12, 10)}
     corners = {int(pair["coarse"][0, 0, 0]) for pair in cut(item)}
@@ -266,7 +266,7 @@ def test_the_random_state_decides():
     item = {"coarse": numbered(40, 40, None), "fine": torch.zeros(1, 80, 80)}
 
     def drawn(seed):
-        cut = RandAlignedPatchesd(*BOTH, (2, 2), 4, count=8)
+        cut = RandAlignedPatchesd(*BOTH, (2, 2), (4, 4), count=8)
         cut.set_random_state(seed)
         return [[int(pair["coarse"][0, 0, 0]) for pair in cut(item)] for _ in range(2)]
 
@@ -278,15 +278,15 @@ def test_the_random_state_decides():
 
 def test_each_patch_has_its_number_even_where_all_are_the_whole_image():
     item = pair_of(6, 6, (2, 2), np.eye(4))
-    pairs = RandAlignedPatchesd(*BOTH, (2, 2), 6, count=3)(item)
+    pairs = RandAlignedPatchesd(*BOTH, (2, 2), (6, 6), count=3)(item)
     assert [pair[key].meta["patch_index"] for pair in pairs for key in BOTH] == [0, 0, 1, 1, 2, 2]
     assert "patch_index" not in item["coarse"].meta
 
 
-@pytest.mark.parametrize("size", [7, 9])
+@pytest.mark.parametrize("size", [(7, 7), (9, 6), (8, 7)])
 def test_a_patch_that_does_not_fit_is_refused(size):
     item = pair_of(8, 6, (2, 2), np.eye(4))
-    with pytest.raises(ValueError, match=f"a patch of {size} pixels does not fit into 8 x 6"):
+    with pytest.raises(ValueError, match=f"a patch of {size[0]} x {size[1]} pixels does not fit into 8 x 6"):
         RandAlignedPatchesd(*BOTH, (2, 2), size)(item)
 
 
@@ -300,7 +300,7 @@ def whole_chain(source, scale=2, size=16, count=2):
             LoadSliced("fine", source),
             Degraded("fine", factor, "bicubic", into="coarse"),
             FitIntensityd(BOTH, fit_to="coarse"),
-            RandAlignedPatchesd(*BOTH, factor, size, count),
+            RandAlignedPatchesd(*BOTH, factor, (size, size), count),
             RandFlipd(BOTH, prob=0.5, spatial_axis=0),
             RandRotate90d(BOTH, prob=0.75, max_k=3),
         ]
