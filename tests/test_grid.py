@@ -68,6 +68,35 @@ def test_resized_by_whole_factors_is_finer_or_coarser(affine, shape, factor):
     close(fine.resized(shape).affine, fine.coarser(factor).affine)
 
 
+@given(affines(), shapes, st.tuples(*[st.floats(0.2, 8)] * 3))
+def test_respaced_has_the_spacing_and_keeps_the_field_of_view_to_half_a_voxel(affine, shape, spacing):
+    grid = Grid(shape, affine)
+    other = grid.respaced(spacing)
+    np.testing.assert_allclose(other.spacing, spacing, rtol=1e-9)
+    np.testing.assert_allclose(other.directions, grid.directions, atol=1e-12)
+    close(other.corners().mean(0), grid.corners().mean(0))
+    lengths, old = np.multiply(other.shape, spacing), np.multiply(shape, grid.spacing)
+    off = np.abs(lengths - old) / spacing  # in new voxels, both faces together
+    assert all(o <= 0.5 + 1e-9 or n == 1 for o, n in zip(off, other.shape, strict=True))
+
+
+@given(affines(), shapes, factors)
+def test_respaced_by_whole_factors_is_finer(affine, shape, factor):
+    grid = Grid(shape, affine)
+    fine = grid.respaced(np.divide(grid.spacing, factor))
+    assert fine.shape == grid.finer(factor).shape
+    close(fine.affine, grid.finer(factor).affine)
+    same = grid.respaced(grid.spacing)
+    assert same.shape == shape
+    np.testing.assert_array_equal(same.affine, grid.affine)
+
+
+@given(affines(), shapes, st.tuples(*[st.floats(0.2, 8)] * 3), st.integers(0, 2))
+def test_flipping_commutes_with_another_spacing(affine, shape, spacing, axis):
+    grid = Grid(shape, affine)
+    close(grid.flip(axis).respaced(spacing).affine, grid.respaced(spacing).flip(axis).affine)
+
+
 @given(affines(), shapes, factors)
 def test_fine_voxels_lie_inside_their_coarse_voxel(affine, shape, factor):
     grid = Grid(shape, affine)

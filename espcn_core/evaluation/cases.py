@@ -18,7 +18,7 @@ from espcn_core.evaluation.records import Image, Mask
 from espcn_core.figshare import FigshareSource
 from espcn_core.figshare.folds import person
 from espcn_core.grid import Grid
-from espcn_core.upscaling.plan import make_plan
+from espcn_core.upscaling.plan import Request, make_plan
 from espcn_core.upscaling.slices import evenly
 
 Value = TypeVar("Value", bound=np.generic)
@@ -168,7 +168,8 @@ class VolumeCases:
 
         path, name = self.paths[number], self.names[number]
         volume = volumes.read(path)
-        sweep = make_plan(volume.grid, self.scale, self.plane, "").passes[0]
+        request = Request(scale=self.scale, plane=self.plane)
+        sweep = make_plan(volume.grid, request, lambda factors: "").steps[0].passes[0]
         axis = sweep.slice_axis
         wide = volume.array.dtype.itemsize > 2 and volume.array.dtype != np.float32
         array: Image = volume.array.astype(np.float64 if wide else np.float32)

@@ -20,7 +20,7 @@ from espcn_core.evaluation.records import Image
 from espcn_core.grid import Grid
 from espcn_core.models import did_you_mean
 from espcn_core.models.cards import SHIPPED, Card
-from espcn_core.upscaling.plan import make_plan
+from espcn_core.upscaling.plan import Request, make_plan
 from espcn_core.upscaling.torch_engine import Engines
 from espcn_core.upscaling.upscaler import run
 
@@ -44,7 +44,8 @@ class Network:
 
     def __call__(self, coarse: Image, factor: int) -> Image:
         i, j, k = coarse.shape
-        plan = make_plan(Grid((i, j, k), np.eye(4)), factor, "axial", self.model)
+        request = Request(scale=factor, plane="axial")
+        plan = make_plan(Grid((i, j, k), np.eye(4)), request, lambda factors: self.model)
         return run(plan, coarse, engines=self.engines).array
 
     @property

@@ -88,27 +88,25 @@ def fill_gaps(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.asarray(value[0, 0].numpy())
 
 
-def restore_gaps(fine: Array, coarse: Array, factor: tuple[int, ...]) -> None:
-    """Write NaN and infinities of ``coarse`` into all fine voxels that lie in them, in place.
+def restore_gaps(fine: Array, coarse: Array, nearest: Sequence[Array]) -> None:
+    """Write NaN and infinities of ``coarse`` into all fine voxels that are nearest to them, in place.
 
     Parameters
     ----------
-    fine : ndarray, shape (I r_0, J r_1, K r_2, *rest)
+    fine : ndarray, shape (I', J', K', *rest)
     coarse : ndarray, shape (I, J, K, *rest)
-    factor : (r_0, r_1, r_2)
+    nearest : three of ndarray of int
+        For each fine voxel along each axis the coarse one that is nearest to it, shapes (I'), (J') and (K').
     """
-    for k in np.ndindex(coarse.shape[2:]):
-        values = coarse[(slice(None), slice(None), *k)]
-        gaps = ~np.isfinite(values)
-        if not gaps.any():
-            continue
-        for offset in range(factor[2]):
-            target = fine[(slice(None), slice(None), k[0] * factor[2] + offset, *k[1:])]
-            np.copyto(target, _repeat(values, factor), where=_repeat(gaps, factor), casting="same_kind")
+    rows, columns, slices = nearest
+    for rest in np.ndindex(coarse.shape[3:]):
+        for number, k in enumerate(slices):
+            values = coarse[(slice(None), slice(None), k, *rest)]
+            if np.isfinite(values).all():
+                continue
+            values = values[np.ix_(rows, columns)]
+            target = fine[(slice(None), slice(None), number, *rest)]
+            np.copyto(target, values, where=~np.isfinite(values), casting="same_kind")
 
 
 _RINGS = 16
-
-
-def _repeat(image: Array, factor: tuple[int, ...]) -> Array:
-    return image.repeat(factor[0], axis=0).repeat(factor[1], axis=1)

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from espcn_core.errors import CancelledError, RequestError, VolumeError
-from espcn_core.grid import Grid
+from espcn_core.degradation import SliceProfile
+from espcn_core.errors import CancelledError, VolumeError
 from espcn_core.intensity import IntensityMap, count_nonfinite
-from espcn_core.models.ranges import CONTRAST_RANGE, contrast_of, range_warning
-from espcn_core.upscaling.plan import Pass, Plan
-from espcn_core.upscaling.slices import Slices, evenly, fill_gaps, restore_gaps
-from espcn_core.upscaling.torch_engine import Engines, TorchEngine
+from espcn_core.upscaling.consistency import Consistency
+from espcn_core.upscaling.finish import Form, Thick, finish
+from espcn_core.upscaling.resample import nearest
+from espcn_core.upscaling.slices import Slices, restore_gaps
+from espcn_core.upscaling.steps import Plan, Step
+from espcn_core.upscaling.sweep import Sweep, Values, Write, is_exchanged
+from espcn_core.upscaling.torch_engine import Engines
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], bool | None]
 """Gets the number of slices done and of all slices; returns False to stop the run."""
 
-_LOOKED_AT = 16
-"""Slices of a pass that its network is adapted to, and that are compared with those of its training."""
+TOUCHING = SliceProfile()
+"""Slices as most are: a Gaussian profile as wide as they are apart."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +35,24 @@ class Result:
 
     Attributes
     ----------
-    array : ndarray, shape (I r_0, J r_1, K r_2, *rest)
+    array : ndarray, shape (I', J', K', *rest)
         The upscaled volume, in Fortran order as NIfTI files are.
     device : str
         Where the networks ran.
     notes : tuple of str
         Sentences that the user should read: voxels that are not finite, slices unlike those that a network
         was trained on (at most one for each pass), memory that was short.
+    deviation : float, optional
+        How far the result is from what thick slices said: the largest difference between these and the result
+        as slices of the profile would show it, as a part of their range, after rounding to the result's type.
+        Where other axes are made finer afterwards, the values before that are taken. None if no axis is made
+        finer on its own.
     """
 
     array: Array
     device: str
     notes: tuple[str, ...]
+    deviation: float | None = None
 
 
 def run(
@@ -56,6 +65,8 @@ def run(
     device: str = "auto",
     engines: Engines | None = None,
     progress: Progress | None = None,
+    consistent: bool = True,
+    profile: SliceProfile = TOUCHING,
 ) -> Result:
     """Upscale an array by a plan.
 
@@ -75,6 +86,11 @@ def run(
         Networks to use again, on their own device; by default they are loaded for this run.
     progress : callable, optional
         Called with (slices done, slices in all) after each batch; the run stops if it returns False.
+    consistent : bool
+        Whether a result that is finer along the axis of thick slices is changed, as little as may be, so that
+        it gives these slices again.
+    profile : SliceProfile
+        Of the thick slices.
 
     Returns
     -------
@@ -99,73 +115,98 @@ def run(
         )
     notes = [f"{gaps:,} voxels are NaN or infinite and stay so"] if gaps else []
     engines = engines or Engines(device)
-    steps = [(step, _engine(step, engines)) for step in plan.passes]
+    for step in plan.steps:
+        for only in step.passes:
+            is_exchanged(only, engines.load(only.model))  # a wrong model says so before anything is done
     intensity = IntensityMap.fit(array)
-    back = IntensityMap(slope * intensity.low + inter, slope * intensity.high + inter)
+    form = Form(dtype, IntensityMap(slope * intensity.low + inter, slope * intensity.high + inter))
+    tally = _Tally(slice_count(plan, array), progress)
 
-    total = sum(_slice_counts(plan, array))
-    done = 0
-    result, grid = array, plan.source
-    for number, (step, engine) in enumerate(steps, start=1):
-        coarse = Slices(result, step.slice_axis)
-        fitted = intensity if number == 1 else None
-        last = number == len(steps)
-        some = evenly(range(len(coarse)), _LOOKED_AT)
-        if warning := _unlike_training(engine, step, grid, _mapped(coarse, some, fitted)):
-            notes.append(warning)
-        engine = engine.adapted(torch.from_numpy(image) for image in _mapped(coarse, some, fitted))
-        fine_shape = (
-            tuple(n * r for n, r in zip(result.shape[:3], step.factor, strict=True)) + array.shape[3:]
+    values = Values(array, plan.source, intensity)
+    said, deviations = values, []
+    for number, step in enumerate(plan.steps):
+        before, after = (
+            plan.steps[n].axis if 0 <= n < len(plan.steps) else None for n in (number - 1, number + 1)
         )
-        fine_array = np.empty(fine_shape, dtype=dtype if last else np.float32, order="F")
-        fine = Slices(fine_array, step.slice_axis)
-        for numbers in _batches(len(coarse), coarse[0].size, engine.pixels_at_once):
-            batch = torch.from_numpy(np.stack(list(_mapped(coarse, numbers, fitted))))[:, None]
-            for piece in engine(batch, notes.append):
-                for n, image in zip(numbers[piece.numbers], piece.image[:, 0].numpy(), strict=True):
-                    fine[n][piece.rows, piece.columns] = back.inverse(image, dtype) if last else image
-            done += len(numbers)
-            if progress is not None and progress(done, total) is False:
-                raise CancelledError(f"stopped after {done} of {total} slices")
-        result, grid = fine_array, grid.finer(step.factor)
+        if step.axis is None or step.axis != before:
+            said = values
+        thick = None
+        if step.axis is not None and step.axis != after:
+            relation = Consistency(said.grid, step.grid, step.axis, profile)
+            thick = Thick(said, step.axis, relation, enforced=consistent)
+        last = number == len(plan.steps) - 1
+        result, deviation = _done(values, step, engines, form if last else Form(), thick, notes, tally)
+        values = Values(result, step.grid)
+        if deviation is not None:
+            deviations.append(deviation)
+    if not plan.steps:
+        values = Values(finish(values, plan.target, form)[0], plan.target)
     if gaps:
-        restore_gaps(result, array, plan.factor)
-    return Result(result, str(engines.device), tuple(notes))
+        restore_gaps(values.array, array, nearest(plan.source, plan.target))
+    return Result(values.array, str(engines.device), tuple(notes), max(deviations, default=None))
 
 
-def _engine(step: Pass, engines: Engines) -> TorchEngine:
-    engine = engines.load(step.model)
-    if engine.factor != step.factors:
-        has, wants = ("x".join(map(str, factors)) for factors in (engine.factor, step.factors))
-        raise RequestError(f"model {step.model} has scale {has}, not {wants}")
-    return engine
+def slice_count(plan: Plan, array: Array) -> int:
+    """How many slices the networks are given in a run, of an array of shape (I, J, K, *rest)."""
+    grids = (plan.source, *(step.grid for step in plan.steps))
+    counts = (
+        grid.shape[p.slice_axis] for grid, step in zip(grids, plan.steps, strict=False) for p in step.passes
+    )
+    return sum(counts) * math.prod(array.shape[3:])
 
 
-def _mapped(coarse: Slices, numbers: Iterable[int], fitted: IntensityMap | None) -> Iterator[Array]:
-    """Slices as a network reads them: what an earlier pass made is in its range already."""
-    for n in numbers:
-        yield coarse[n] if fitted is None else fill_gaps(fitted.forward(coarse[n]))
+class _Tally:
+    """Counts slices for whoever wants to know."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self._done, self._total, self._progress = 0, total, progress
+
+    def add(self, count: int) -> None:
+        """Raises `CancelledError` if the run is to stop."""
+        self._done += count
+        if self._progress is not None and self._progress(self._done, self._total) is False:
+            raise CancelledError(f"stopped after {self._done} of {self._total} slices")
 
 
-def _unlike_training(engine: TorchEngine, step: Pass, grid: Grid, slices: Iterable[Array]) -> str | None:
-    """A warning if the slices of a pass lie outside of what its network was trained on, by a few of them."""
-    rows, columns = (mm for axis, mm in enumerate(grid.spacing) if axis != step.slice_axis)
-    contrast = contrast_of(slices) if CONTRAST_RANGE in engine.card.training else {}
-    return range_warning(engine.card, (rows, columns), contrast)
+def _done(
+    values: Values,
+    step: Step,
+    engines: Engines,
+    form: Form,
+    thick: Thick | None,
+    notes: list[str],
+    tally: _Tally,
+) -> tuple[Array, float | None]:
+    """The volume after a step, and how far it deviates from the thick slices."""
+    if not step.passes:
+        return finish(values, step.grid, form, thick)
+    grid = values.grid.finer(step.factor)
+    at_once = len(step.passes) == 1 and thick is None and grid.matches(step.grid)
+    written = form if at_once else Form()
+    made = np.empty((*grid.shape, *values.array.shape[3:]), written.dtype, order="F")
+    for number, only in enumerate(step.passes):
+        sweep = Sweep(values, only, engines.load(only.model))
+        if (warning := sweep.warning()) and warning not in notes:
+            notes.append(warning)
+        fine = Slices(made, only.slice_axis)
+        for count in sweep.run(_fill(fine, written) if number == 0 else _average(fine), notes.append):
+            tally.add(count)
+    return (made, None) if at_once else finish(Values(made, grid), step.grid, form, thick)
 
 
-def _slice_counts(plan: Plan, array: Array) -> Iterator[int]:
-    """The number of slices of each pass."""
-    shape = plan.source.shape
-    rest = int(np.prod(array.shape[3:]))
-    for step in plan.passes:
-        yield shape[step.slice_axis] * rest
-        i, j, k = (n * r for n, r in zip(shape, step.factor, strict=True))
-        shape = (i, j, k)
+def _fill(fine: Slices, form: Form) -> Write:
+    def write(number: int, rows: slice, columns: slice, image: Array) -> None:
+        fine[number][rows, columns] = form.written(image)
+
+    return write
 
 
-def _batches(count: int, pixels: int, pixels_at_once: int) -> Iterator[range]:
-    """Ranges of slice numbers, each of about as many pixels as the engine takes at once."""
-    size = max(1, pixels_at_once // pixels)
-    for start in range(0, count, size):
-        yield range(start, min(start + size, count))
+def _average(fine: Slices) -> Write:
+    """With what another pass has written."""
+
+    def write(number: int, rows: slice, columns: slice, image: Array) -> None:
+        part = fine[number][rows, columns]
+        part += image
+        part *= 0.5
+
+    return write

@@ -47,19 +47,27 @@ def test_gaps_are_filled_from_around_them():
     assert (fill_gaps(np.full((40, 40), np.nan, dtype=np.float32)) == 0).all()
 
 
+def nearest(factor):
+    return [np.arange(n * r) // r for n, r in zip((3, 4, 2), factor, strict=True)]
+
+
 def test_gaps_come_back_in_all_their_fine_voxels():
     coarse = np.zeros((3, 4, 2, 2), dtype=np.float32)
     coarse[1, 2, 0, 0] = np.nan
     coarse[0, 3, 1, 1] = -np.inf
     fine = np.ones((6, 12, 2, 2), dtype=np.float32)
-    restore_gaps(fine, coarse, (2, 3, 1))
+    restore_gaps(fine, coarse, nearest((2, 3, 1)))
     assert np.isnan(fine[2:4, 6:9, 0, 0]).all()
     assert np.isneginf(fine[0:2, 9:12, 1, 1]).all()
     assert (~np.isfinite(fine)).sum() == 12
     deep = np.ones((3, 4, 6, 2), dtype=np.float32)
-    restore_gaps(deep, coarse, (1, 1, 3))
+    restore_gaps(deep, coarse, nearest((1, 1, 3)))
     assert np.isnan(deep[1, 2, :3, 0]).all()
     assert (~np.isfinite(deep)).sum() == 6
+    odd = np.ones((2, 4, 2, 2), dtype=np.float32)
+    restore_gaps(odd, coarse, ([0, 1], [2, 2, 2, 3], [0, 1]))
+    assert np.isnan(odd[1, :3, 0, 0]).all()
+    assert (~np.isfinite(odd)).sum() == 4
 
 
 @given(st.lists(st.integers(), unique=True, max_size=200), st.integers(1, 250) | st.none())

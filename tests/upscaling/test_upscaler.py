@@ -14,7 +14,7 @@ from espcn_core.errors import CancelledError, RequestError, VolumeError
 from espcn_core.grid import Grid
 from espcn_core.intensity import IntensityMap
 from espcn_core.models.fingerprint import fingerprint
-from espcn_core.upscaling.plan import Pass, Plan, make_plan
+from espcn_core.upscaling.plan import Pass, Plan, Request, Step, make_plan
 from espcn_core.upscaling.torch_engine import Engines, TorchEngine
 from espcn_core.upscaling.upscaler import run
 
@@ -26,7 +26,17 @@ def head(shape=(24, 20, 6), dtype=np.float32):
 
 
 def plan_for(array, model, scale=2, plane="axial"):
-    return make_plan(Grid(array.shape[:3], np.diag([0.9, 0.9, 5, 1])), scale, plane, model)
+    grid = Grid(array.shape[:3], np.diag([0.9, 0.9, 5, 1]))
+    return make_plan(grid, Request(scale, plane=plane), lambda factors: model)
+
+
+def plan_of(source, *passes):
+    """One step for each pass."""
+    steps, grid = [], source
+    for only in passes:
+        grid = grid.finer(only.factor)
+        steps.append(Step((only,), None, grid))
+    return Plan(source, grid, tuple(steps))
 
 
 def test_bicubic_slice_by_slice_in_the_plane_that_was_asked_for(make_model):
@@ -49,7 +59,7 @@ def test_the_new_voxels_lie_where_itk_puts_them(seed):
     affine[:3, :3] = rotation * local.uniform(0.4, 5, 3)
     affine[:3, 3] = local.uniform(-90, 90, 3)
     grid = Grid((12, 14, 9), affine)
-    plan = make_plan(grid, 2, "auto", "none")
+    plan = make_plan(grid, Request(2), lambda factors: "none")
     image = SimpleITK.Image(grid.shape, SimpleITK.sitkFloat64)
     for key, value in grid.to_itk().items():
         getattr(image, f"Set{key.capitalize()}")(value)
@@ -71,7 +81,7 @@ def test_the_new_voxels_lie_where_itk_puts_them(seed):
         target["spacing"],
         target["direction"],
     )
-    inner = tuple(slice(2 * r, -2 * r) for r in plan.factor)
+    inner = tuple(slice(2 * r, -2 * r) for r in plan.steps[0].factor)
     itk = SimpleITK.GetArrayFromImage(resampled).T
     np.testing.assert_allclose(itk[inner], ramp(plan.target)[inner], atol=1e-6)
 
@@ -208,7 +218,8 @@ def test_passes_follow_each_other(make_model):
         Pass("sagittal", 0, (3, 1), make_model((3, 1), bicubic=True, name="a")),
         Pass("axial", 2, (2, 1), make_model((2, 1), bicubic=True, name="b")),
     )
-    plan = Plan(source, source.finer((2, 3, 1)), passes)
+    plan = plan_of(source, *passes)
+    assert plan.target.matches(source.finer((2, 3, 1)))
     result = run(plan, array, dtype=np.float64, device="cpu").array
     image = torch.from_numpy(np.moveaxis(array, 2, 0))[:, None]
     expected = functional.interpolate(image, (24, 30), mode="bicubic", align_corners=False)[:, 0]
@@ -240,8 +251,8 @@ def test_a_later_pass_is_judged_by_what_it_gets(make_model):
         for plane, axis, name, seen in zip(("axial", "axial"), (2, 2), ("a", "b"), ranges, strict=True)
     )
     source = Grid(array.shape, np.eye(4))
-    assert run(Plan(source, source.finer((4, 4, 1)), passes), array, device="cpu").notes == ()
-    swapped = Plan(source, source.finer((4, 4, 1)), passes[::-1])
+    assert run(plan_of(source, *passes), array, device="cpu").notes == ()
+    swapped = plan_of(source, *reversed(passes))
     notes = run(swapped, array, device="cpu").notes
     assert [note.partition(":")[0] for note in notes] == [
         "b was trained on pixels of 0.5 mm, not 1 mm",
@@ -256,7 +267,7 @@ def test_a_few_slices_are_looked_at_however_many_there_are(make_model, monkeypat
         seen.append(len(list(slices)))
         return {}
 
-    monkeypatch.setattr("espcn_core.upscaling.upscaler.contrast_of", contrast_of)
+    monkeypatch.setattr("espcn_core.upscaling.sweep.contrast_of", contrast_of)
     model = make_model(contrast_range={"mean": [0, 1]})
     for count in (1, 15, 16, 17, 100):
         array = head((4, 4, count))

@@ -1,0 +1,156 @@
+"""What follows the networks of a step: resample, make consistent, write in the type that is wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from espcn_core.grid import Grid
+from espcn_core.intensity import IntensityMap
+from espcn_core.upscaling.consistency import Consistency
+from espcn_core.upscaling.resample import cubic_weights
+from espcn_core.upscaling.slices import Slices
+from espcn_core.upscaling.sweep import Values
+
+Array = npt.NDArray[Any]
+Image = npt.NDArray[np.float32]
+
+
+_FLOAT32 = np.dtype(np.float32)
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the values of a step are written as.
+
+    Attributes
+    ----------
+    dtype : dtype
+    back : IntensityMap, optional
+        From the networks' range to the units that are wanted; none between two steps.
+    """
+
+    dtype: np.dtype[Any] = _FLOAT32
+    back: IntensityMap | None = None
+
+    def written(self, image: Image) -> Array:
+        """Values in the networks' range, in this form."""
+        return image if self.back is None else self.back.inverse(image, self.dtype)
+
+    def read(self, image: Array) -> Image:
+        """Values of this form, in the networks' range."""
+        return image if self.back is None else self.back.forward(image)
+
+
+@dataclass(frozen=True, eq=False)
+class Thick:
+    """What the thick slices along an axis said, before the first step along it.
+
+    Attributes
+    ----------
+    values : Values
+    axis : int
+    relation : Consistency
+        Of these and the fine values.
+    enforced : bool
+        Whether the fine values are changed to it.
+    """
+
+    values: Values
+    axis: int
+    relation: Consistency
+    enforced: bool
+
+
+def finish(made: Values, grid: Grid, form: Form, thick: Thick | None = None) -> tuple[Array, float | None]:
+    """The values on another grid, consistent with thick slices, in a form.
+
+    Parameters
+    ----------
+    made : Values
+        What the networks gave. If nothing is to be resampled and the type is the same, it is overwritten.
+    grid : Grid
+        Of the result. With ``thick``, it may differ along that axis alone.
+    form : Form
+    thick : Thick, optional
+
+    Returns
+    -------
+    ndarray
+        In Fortran order.
+    float, optional
+        Largest deviation from the thick slices, as a part of their range, of what was written.
+    """
+    before = made.grid
+    moved = [axis for axis in range(3) if not _same_along(before, grid, axis)]
+    if len(moved) == 3:  # a slice has two of them
+        half = before.respaced((*grid.spacing[:2], before.spacing[2]))
+        array, _ = finish(made, half, Form())
+        return finish(Values(array, half), grid, form, thick)
+    across = next(axis for axis in (2, 1, 0) if axis not in moved and (thick is None or axis != thick.axis))
+    first, second = (
+        cubic_weights(before, grid, axis).astype(np.float32) if axis in moved else None
+        for axis in range(3)
+        if axis != across
+    )
+    array = made.array
+    if moved or made.intensity is not None or array.dtype != form.dtype:
+        array = np.empty((*grid.shape, *array.shape[3:]), form.dtype, order="F")
+    judge = None if thick is None else _Judge(thick, across)
+    slices = Slices(array, across)
+    for n, image in enumerate(made.filled(across, range(len(slices)))):
+        image = image if first is None else first @ image
+        image = image if second is None else image @ second.T
+        if judge is not None and judge.thick.enforced:
+            image = judge.changed(image, n)
+        slices[n][...] = form.written(image)
+        if judge is not None:
+            judge.look(form.read(slices[n]), n)
+    return array, None if judge is None else judge.deviation
+
+
+class _Judge:
+    """Thick slices seen across another axis."""
+
+    def __init__(self, thick: Thick, across: int) -> None:
+        self.thick = thick
+        self._across = across
+        self._turned = thick.axis != min(axis for axis in range(3) if axis != across)
+        self._most = 0.0
+        self._low, self._high = np.inf, -np.inf
+
+    @property
+    def deviation(self) -> float:
+        """The largest one seen, as a part of the range of the thick values."""
+        span = self._high - self._low
+        return self._most / span if span > 0 else self._most
+
+    def changed(self, image: Image, number: int) -> Image:
+        """A fine slice, made consistent."""
+        fine = self.thick.relation(self._upright(image), self._said(number))
+        return self._upright(fine)
+
+    def look(self, image: Image, number: int) -> None:
+        """Take account of a fine slice."""
+        said = self._said(number)
+        lacking = self.thick.relation.lacking(self._upright(image), said)
+        self._most = max(self._most, float(np.abs(lacking).max()))
+        finite = said[np.isfinite(said)]
+        if finite.size:
+            self._low, self._high = min(self._low, float(finite.min())), max(self._high, float(finite.max()))
+
+    def _said(self, number: int) -> Image:
+        (image,) = self.thick.values.raw(self._across, [number])
+        return self._upright(image)
+
+    def _upright(self, image: Image) -> Image:
+        """With the thick axis first."""
+        return image.T if self._turned else image
+
+
+def _same_along(one: Grid, other: Grid, axis: int) -> bool:
+    ratio = one.spacing[axis] / other.spacing[axis]
+    return one.shape[axis] == other.shape[axis] and abs(ratio - 1) < 1e-6

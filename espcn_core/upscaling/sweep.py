@@ -1,0 +1,128 @@
+"""One model over all slices of a volume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from espcn_core.errors import RequestError
+from espcn_core.grid import Grid
+from espcn_core.intensity import IntensityMap
+from espcn_core.models.ranges import CONTRAST_RANGE, contrast_of, range_warning
+from espcn_core.upscaling.slices import Slices, evenly, fill_gaps
+from espcn_core.upscaling.steps import Pass
+from espcn_core.upscaling.torch_engine import Say, TorchEngine
+
+Array = npt.NDArray[Any]
+
+Write = Callable[[int, slice, slice, npt.NDArray[np.float32]], None]
+"""Gets the number of a fine slice, rows and columns of it, and their values in the networks' range."""
+
+_LOOKED_AT = 16
+"""Slices of a pass that its network is adapted to, and that are compared with those of its training."""
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """A volume whose slices are given as networks read them.
+
+    Attributes
+    ----------
+    array : ndarray, shape (I, J, K, *rest)
+    grid : Grid
+    intensity : IntensityMap, optional
+        To the networks' range; none if the array is in it and finite.
+    """
+
+    array: Array
+    grid: Grid
+    intensity: IntensityMap | None = None
+
+    def raw(self, slice_axis: int, numbers: Iterable[int]) -> Iterator[npt.NDArray[np.float32]]:
+        """Slices across an axis in the networks' range, float32, with NaN and infinities where they are."""
+        slices = Slices(self.array, slice_axis)
+        for n in numbers:
+            yield slices[n] if self.intensity is None else self.intensity.forward(slices[n])
+
+    def filled(self, slice_axis: int, numbers: Iterable[int]) -> Iterator[npt.NDArray[np.float32]]:
+        """`raw` slices without gaps."""
+        for image in self.raw(slice_axis, numbers):
+            yield image if self.intensity is None else fill_gaps(image)
+
+    def count(self, slice_axis: int) -> int:
+        """Number of slices across an axis."""
+        return len(Slices(self.array, slice_axis))
+
+
+class Sweep:
+    """A pass, with its network, over a volume.
+
+    Parameters
+    ----------
+    values : Values
+    only : Pass
+    engine : TorchEngine
+        Of the pass's factors, or of these exchanged: then rows and columns are exchanged for it.
+    """
+
+    def __init__(self, values: Values, only: Pass, engine: TorchEngine) -> None:
+        self._values, self._axis, self._engine = values, only.slice_axis, engine
+        self._exchanged = is_exchanged(only, engine)
+
+    def warning(self) -> str | None:
+        """A sentence if the slices lie outside of what the network was trained on, by a few of them."""
+        spacing = [mm for axis, mm in enumerate(self._values.grid.spacing) if axis != self._axis]
+        rows, columns = reversed(spacing) if self._exchanged else spacing
+        card = self._engine.card
+        contrast = contrast_of(self._few()) if CONTRAST_RANGE in card.training else {}
+        return range_warning(card, (rows, columns), contrast)
+
+    def run(self, write: Write, say: Say) -> Iterator[int]:
+        """Write all fine slices; yields the number of coarse ones done, after each batch."""
+        engine = self._engine.adapted(torch.from_numpy(image) for image in self._few())
+        count = self._values.count(self._axis)
+        pixels = next(self._images([0])).size
+        for numbers in _batches(count, pixels, engine.pixels_at_once):
+            batch = torch.from_numpy(np.stack(list(self._images(numbers))))[:, None]
+            for piece in engine(batch, say):
+                for n, image in zip(numbers[piece.numbers], piece.image[:, 0].numpy(), strict=True):
+                    if self._exchanged:
+                        write(n, piece.columns, piece.rows, image.T)
+                    else:
+                        write(n, piece.rows, piece.columns, image)
+            yield len(numbers)
+
+    def _few(self) -> Iterator[npt.NDArray[np.float32]]:
+        return self._images(evenly(range(self._values.count(self._axis)), _LOOKED_AT))
+
+    def _images(self, numbers: Iterable[int]) -> Iterator[npt.NDArray[np.float32]]:
+        for image in self._values.filled(self._axis, numbers):
+            yield image.T if self._exchanged else image
+
+
+def is_exchanged(only: Pass, engine: TorchEngine) -> bool:
+    """Whether the slices of a pass are given to its network with rows and columns exchanged.
+
+    Raises
+    ------
+    RequestError
+        If the network has other factors.
+    """
+    if engine.factor == only.factors:
+        return False
+    if engine.factor == only.factors[::-1]:
+        return True
+    has, wants = ("x".join(map(str, factors)) for factors in (engine.factor, only.factors))
+    raise RequestError(f"model {only.model} has scale {has}, not {wants}")
+
+
+def _batches(count: int, pixels: int, pixels_at_once: int) -> Iterator[range]:
+    """Ranges of slice numbers, each of about as many pixels as the engine takes at once."""
+    size = max(1, pixels_at_once // pixels)
+    for start in range(0, count, size):
+        yield range(start, min(start + size, count))
