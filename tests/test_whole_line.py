@@ -1,6 +1,6 @@
 """File to file: for every kind of NIfTI volume the world, the header and the values are right.
 
-The network is an `espcn-r` without residual, so that the values are known: bicubic, slice by slice.
+The networks are `espcn-r` without residual, so that the values are known: bicubic, slice by slice.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import torch
 from torch.nn import functional
 
 import espcn_core
-from espcn_core.cli.batch import Request, run_batch
+from espcn_core.cli.batch import Wanted, run_batch
 from espcn_core.cli.jobs import Job
+from espcn_core.degradation import SliceProfile, thicken
 from espcn_core.grid import Grid
 from espcn_core.models import build
 from espcn_core.models.cards import Card, save_model
+from espcn_core.upscaling.plan import Request
 from espcn_core.upscaling.torch_engine import Engines
 
 MOVED = {"dim", "pixdim", "srow_x", "srow_y", "srow_z", "qoffset_x", "qoffset_y", "qoffset_z"}
@@ -25,11 +27,24 @@ CLEARED = {"slice_start", "slice_end", "slice_code", "slice_duration", "cal_min"
 TILT = np.linalg.qr(np.random.default_rng(2).normal(size=(3, 3)) + 4 * np.eye(3))[0]
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
+@pytest.fixture(scope="module", autouse=True)
+def weights(tmp_path_factory):
+    """Makes networks without residual the shipped ones: x2 in plane, and every factor along an axis."""
+    folder = tmp_path_factory.mktemp("weights")
     arguments = {"width": 8, "depth": 1}
-    card = Card("bicubic", "espcn-r", (2, 2), "bicubic", arguments)
-    return str(save_model(build("espcn-r", (2, 2), **arguments), card, tmp_path_factory.mktemp("model")))
+    for factor in ((2, 2), *((1, r) for r in range(2, 9))):
+        name = "espcn-r-x2" if factor[0] > 1 else f"espcn-r-through-x{factor[1]}"
+        save_model(
+            build("espcn-r", factor, **arguments), Card(name, "espcn-r", factor, "bicubic", arguments), folder
+        )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("espcn_core.models.cards.SHIPPED", folder)
+        yield folder
+
+
+@pytest.fixture
+def model(weights):
+    return str(weights / "espcn-r-x2.safetensors")
 
 
 def affine(spacing=(0.9, 0.9, 5), turn=None, origin=(-80, 30, 12)):
@@ -116,24 +131,71 @@ def save(folder, shape=(14, 12, 5), sform=None, qform=None, codes=(1, 1), dtype=
 
 def bicubic(stored, slice_axis):
     """Twice as many voxels along the axes of a slice."""
+    for axis in {0, 1, 2} - {slice_axis}:
+        stored = bicubic_along(stored, axis, 2)
+    return stored
+
+
+def bicubic_along(stored, axis, r):
+    """``r`` times as many voxels along one axis."""
     array = stored.astype(np.float64).reshape((*stored.shape, 1)[: max(3, stored.ndim)])
-    moved = np.moveaxis(array, slice_axis, -1)
-    images = torch.from_numpy(np.ascontiguousarray(moved).reshape(*moved.shape[:2], -1)).movedim(-1, 0)[
-        :, None
-    ]
-    fine = functional.interpolate(images, scale_factor=2, mode="bicubic", align_corners=False)
-    fine = fine[:, 0].movedim(0, -1).numpy().reshape(*fine.shape[2:], *moved.shape[2:])
-    return np.moveaxis(fine, -1, slice_axis)
+    rows = np.moveaxis(array, axis, -1)
+    flat = torch.from_numpy(np.ascontiguousarray(rows).reshape(1, 1, -1, rows.shape[-1]))
+    fine = functional.interpolate(flat, scale_factor=(1, r), mode="bicubic", align_corners=False)
+    return np.moveaxis(fine.numpy().reshape(*rows.shape[:-1], -1), -1, axis)
 
 
-@pytest.fixture(params=KINDS)
-def run(request, tmp_path, model):
-    path, stored = save(tmp_path, **KINDS[request.param])
-    target = tmp_path / "out" / path.name
-    wanted = Request(2, model, "auto", "same")
+def grid_of(path):
+    image = nib.load(path)
+    return Grid((*image.shape, 1)[:3], image.affine)
+
+
+def thick_axis(grid):
+    """The thickest of the axes that have more than one voxel."""
+    return max((axis for axis in range(3) if grid.shape[axis] > 1), key=lambda axis: grid.spacing[axis])
+
+
+def by(grid, thick, other=1, another=1):
+    """Three numbers for the axes of an image: that of the thickest, and those of the two others."""
+    numbers = [other, another]
+    numbers.insert(thick_axis(grid), thick)
+    return tuple(1 if n == 1 else q for q, n in zip(numbers, grid.shape, strict=True))
+
+
+REQUESTS = {
+    "in plane": lambda grid: {"scale": 2},
+    "one axis": lambda grid: {"scale": by(grid, 3)},
+    "isotropic": lambda grid: {"spacing": "isotropic"},
+    "broken ratios": lambda grid: {
+        "spacing": tuple(mm / q for mm, q in zip(grid.spacing, by(grid, 2.6, 1.04, 1.4), strict=True))
+    },
+}
+"""From the grid of a file to what is asked for."""
+
+WHOLE = {"in plane", "one axis"}
+
+
+def upscaled(name, kind, folder, **options):
+    """The file of a kind, what a request has made of it, and the stored values."""
+    if (name, kind) == ("isotropic", "2-D"):
+        pytest.skip("a slice has no spacing along its third axis")
+    path, stored = save(folder, **KINDS[kind])
+    target = folder / "out" / path.name
+    wanted = Wanted(Request(**REQUESTS[name](grid_of(path))), **options)
     (outcome,) = run_batch([Job(path, target)], wanted, Engines("cpu"), Silent())
     assert outcome.error is None
+    assert outcome.state == "done"
     return path, target, stored
+
+
+@pytest.fixture(scope="module", params=REQUESTS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def run(request, name, tmp_path_factory):
+    return upscaled(name, request.param, tmp_path_factory.mktemp("run"))
 
 
 class Silent:
@@ -149,13 +211,42 @@ def corners(path, form=None):
     return Grid((*image.shape, 1)[:3], matrix).corners()
 
 
-def test_the_field_of_view_stays_in_the_world(run):
+def assert_same_field_of_view(new, old, name, spacing, rows=slice(None)):
+    """Of the corners: the same, or where ratios are broken the same centre, and each to half a new voxel."""
+    np.testing.assert_allclose(new.mean(axis=0), old.mean(axis=0), rtol=0, atol=1e-3)
+    # Along an axis both ends move by the same length, so a corner moves by no more than half the diagonal.
+    tolerance = 1e-3 if name in WHOLE else np.linalg.norm(spacing) / 2
+    assert np.linalg.norm(new - old, axis=1).max() <= tolerance
+
+
+def test_the_field_of_view_stays_in_the_world(run, name):
     path, target, _ = run
-    np.testing.assert_allclose(corners(target), corners(path), rtol=0, atol=1e-3)
+    spacing = grid_of(target).spacing
+    assert_same_field_of_view(corners(target), corners(path), name, spacing)
     header = nib.load(path).header
     for form, code in (("sform", "sform_code"), ("qform", "qform_code")):
         if header[code]:
-            np.testing.assert_allclose(corners(target, form), corners(path, form), rtol=0, atol=1e-3)
+            assert_same_field_of_view(corners(target, form), corners(path, form), name, spacing)
+
+
+def test_the_spacing_is_what_was_asked_for(run, name):
+    path, target, _ = run
+    old, new = grid_of(path), grid_of(target)
+    if name == "isotropic":
+        np.testing.assert_allclose(new.spacing, min(old.spacing), rtol=0.011)
+    elif name == "in plane":
+        assert sorted(m / n for m, n in zip(new.shape, old.shape, strict=True)) == [1, 2, 2]
+    else:
+        q = by(old, 3) if name == "one axis" else by(old, 2.6, 1.04, 1.4)
+        np.testing.assert_allclose(new.spacing, np.array(old.spacing) / q, rtol=1e-5)
+    # As many voxels as fill the field of view best, and the header says the same spacing everywhere.
+    filled = np.array(old.shape) * old.spacing / new.spacing
+    assert np.abs(new.shape - filled).max() <= 0.5 + 1e-4
+    np.testing.assert_allclose(
+        nib.load(target).header["pixdim"][1:4] * nib.load(path).header["pixdim"][1:4] ** -1.0,
+        np.array(new.spacing) / old.spacing,
+        rtol=1e-5,
+    )
 
 
 def test_every_other_field_of_the_header_is_kept(run):
@@ -174,26 +265,55 @@ def test_every_other_field_of_the_header_is_kept(run):
     assert [e.get_content() for e in new.extensions] == [e.get_content() for e in old.extensions]
 
 
-def test_the_values_are_bicubic_in_the_stored_units(run):
-    path, target, stored = run
-    old, new = (nib.load(p) for p in (path, target))
+def unscaled(path):
+    """The stored values of a file, with three axes at least, and its largest rounding error."""
+    values = np.asarray(nib.load(path).dataobj.get_unscaled())
+    rounding = 0.5 + 1e-3 if values.dtype.kind in "iu" else 2e-3
+    return values.reshape((*values.shape, 1)[: max(3, values.ndim)]), rounding
+
+
+def assert_stored(path, expected, like):
+    """A file's stored values are the expected ones in its own type, which is that of another file."""
+    old, new = (nib.load(p) for p in (like, path))
     assert new.get_data_dtype() == old.get_data_dtype()
+    assert new.ndim == old.ndim
     assert (new.dataobj.slope, new.dataobj.inter) == (old.dataobj.slope, old.dataobj.inter)
-    grid = Grid((*old.shape, 1)[:3], old.affine)
-    slice_axis = 2 if old.ndim == 2 else int(np.argmax(grid.spacing))
-    expected = bicubic(stored, slice_axis)
-    values = np.asarray(new.dataobj.get_unscaled())
-    assert values.shape == expected.shape[: old.ndim] or values.shape == expected.shape
-    expected = expected.reshape(values.shape)
+    values, rounding = unscaled(path)
     if values.dtype.kind in "iu":
         info = np.iinfo(values.dtype)
         expected = expected.clip(info.min, info.max)
-        assert np.abs(values - expected).max() <= 0.5 + 1e-3
-    else:
-        np.testing.assert_allclose(values, expected, rtol=0, atol=2e-3)
+    assert values.shape == expected.shape
+    assert np.abs(values - expected).max() <= rounding
 
 
-def test_itk_reads_the_same_world(run):
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_values_in_plane_are_bicubic_in_the_stored_units(kind, tmp_path):
+    path, target, stored = upscaled("in plane", kind, tmp_path)
+    grid = grid_of(path)
+    assert_stored(target, bicubic(stored, 2 if stored.ndim == 2 else thick_axis(grid)), like=path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_values_along_an_axis_are_bicubic_if_they_need_not_be_consistent(kind, tmp_path):
+    path, target, stored = upscaled("one axis", kind, tmp_path, consistent=False)
+    assert_stored(target, bicubic_along(stored, thick_axis(grid_of(path)), 3), like=path)
+
+
+@pytest.mark.parametrize("thickness", [None, 0.8])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "8-bit"])  # noise that gets clipped
+def test_made_thick_again_the_values_are_the_stored_ones(kind, tmp_path, thickness):
+    grid = grid_of(save(tmp_path, **KINDS[kind])[0])
+    axis = thick_axis(grid)
+    mm = None if thickness is None else thickness * grid.spacing[axis]
+    _, target, stored = upscaled("one axis", kind, tmp_path, slice_thickness=mm)
+    values, rounding = unscaled(target)
+    thick = thicken(
+        torch.from_numpy(values.astype(np.float64)), axis, 3, SliceProfile(thickness=thickness or 1.0)
+    )
+    assert np.abs(thick.numpy() - stored.reshape(thick.shape)).max() <= rounding
+
+
+def test_itk_reads_the_same_world(run, name):
     path, target, _ = run
     old = nib.load(path)
     codes = old.header["sform_code"], old.header["qform_code"]
@@ -203,21 +323,27 @@ def test_itk_reads_the_same_world(run):
         pytest.skip("ITK reads no NIfTI-2")
     if not np.allclose(old.header.get_sform(), old.header.get_qform(), atol=1e-3):
         pytest.skip("ITK chooses between forms that differ by rules of its own")
-    a, b = (SimpleITK.ReadImage(str(p)) for p in (path, target))
-    for ends in np.ndindex((2,) * a.GetDimension()):
-        at = [
+    at = [itk_corners(SimpleITK.ReadImage(str(p))) for p in (path, target)]
+    assert_same_field_of_view(at[1], at[0], name, grid_of(target).spacing)
+
+
+def itk_corners(image):
+    """Of the field of view, in ITK's world."""
+    return np.array(
+        [
             image.TransformContinuousIndexToPhysicalPoint(
                 [float(n) - 0.5 if end else -0.5 for n, end in zip(image.GetSize(), ends, strict=True)]
             )
-            for image in (a, b)
+            for ends in np.ndindex((2,) * image.GetDimension())
         ]
-        np.testing.assert_allclose(at[1], at[0], rtol=0, atol=1e-3)
+    )
 
 
-def test_python_gives_what_the_command_gives(run, model):
+def test_python_gives_what_the_command_gives(run, name):
     path, target, stored = run
     image = nib.load(path)
-    result = espcn_core.upscale(image, model=model, device="cpu")
+    asked = REQUESTS[name](grid_of(path))
+    result = espcn_core.upscale(image, **asked, device="cpu")
     written = nib.load(target)
     assert type(result) is type(image)
     assert result.shape == written.shape
@@ -230,14 +356,13 @@ def test_python_gives_what_the_command_gives(run, model):
         written.header["qform_code"],
     )
 
-    array, moved = espcn_core.upscale((stored, image.affine), model=model, device="cpu")
+    array, moved = espcn_core.upscale((stored, image.affine), **asked, device="cpu")
     np.testing.assert_array_equal(array, np.asarray(written.dataobj.get_unscaled()))
     np.testing.assert_allclose(moved, written.affine, atol=1e-4)
     assert array.dtype == stored.dtype
 
 
-@pytest.mark.parametrize("dimension", [2, 3])
-def test_itk_images_come_back_as_itk_images(model, dimension):
+def itk_image(dimension):
     array = np.random.default_rng(4).integers(0, 900, (5, 12, 14)[-dimension:]).astype(np.int16)
     image = SimpleITK.GetImageFromArray(array)
     image.SetSpacing((0.9, 0.9, 5)[:dimension])
@@ -245,20 +370,32 @@ def test_itk_images_come_back_as_itk_images(model, dimension):
     if dimension == 3:
         image.SetDirection(TILT.ravel().tolist())
     image.SetMetaData("0008|0060", "MR")
+    return array, image
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_itk_images_come_back_as_itk_images(model, dimension):
+    array, image = itk_image(dimension)
     result = espcn_core.upscale(image, model=model, device="cpu")
     assert result.GetPixelID() == image.GetPixelID()
     assert result.GetMetaData("0008|0060") == "MR"
     assert result.GetSize()[:2] == (28, 24)
-    for end in (0, 1):
-        at = [
-            i.TransformContinuousIndexToPhysicalPoint([end * n - 0.5 for n in i.GetSize()])
-            for i in (image, result)
-        ]
-        np.testing.assert_allclose(at[1], at[0], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(itk_corners(result), itk_corners(image), rtol=0, atol=1e-6)
     expected = bicubic(array.T, 2)
     np.testing.assert_allclose(
         SimpleITK.GetArrayFromImage(result).T, expected.reshape(result.GetSize()), atol=0.501
     )
+
+
+def test_itk_images_for_every_request(name):
+    array, image = itk_image(3)
+    asked = REQUESTS[name](Grid((14, 12, 5), np.diag([0.9, 0.9, 5, 1])))
+    result = espcn_core.upscale(image, **asked, device="cpu")
+    assert_same_field_of_view(itk_corners(result), itk_corners(image), name, result.GetSpacing())
+    assert result.GetPixelID() == image.GetPixelID()
+    assert result.GetMetaData("0008|0060") == "MR"
+    pair, _ = espcn_core.upscale((array.T, affine(turn=TILT)), **asked, device="cpu")
+    np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(result).T, pair)
 
 
 def test_what_is_no_image_is_refused(model):

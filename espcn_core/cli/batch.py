@@ -10,44 +10,58 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from espcn_core import volumes
+from espcn_core.api import slice_profile
 from espcn_core.cli.jobs import Job
+from espcn_core.cli.memory import bytes_needed
 from espcn_core.cli.messages import explain
+from espcn_core.degradation import SliceProfile
 from espcn_core.errors import CancelledError
-from espcn_core.upscaling.plan import make_plan
+from espcn_core.upscaling.plan import Plan, Request, make_plan
 from espcn_core.upscaling.torch_engine import Engines
-from espcn_core.upscaling.upscaler import run
+from espcn_core.upscaling.trust import run_with_trust
+from espcn_core.upscaling.upscaler import Result, run
 
-_WORKING = 400 << 20
-"""Bytes that a run may need beside the volume that it reads and the one that it makes."""
+_NOTHING_TO_DO = "it already is as asked for, and nothing is written; --force writes it as it is"
+_NO_USE = "--slice-thickness is of no use here: no axis is made finer on its own"
+
+_EQUAL = 0.01
+"""A slice thickness this near to the spacing, as a part of it, is the spacing."""
 
 
 @dataclass(frozen=True)
-class Request:
+class Wanted:
     """What is wanted of every file.
 
     Attributes
     ----------
-    scale : int
-        Fine voxels per coarse voxel along both axes of a slice.
-    model : str
-        Name of shipped weights, or path of a weight file, of that scale.
-    plane : str
-        Anatomical name, or ``auto``.
+    request : Request
+        Scale, spacing, plane and model.
     dtype : str
         Of the written voxels; ``same`` keeps type, slope and inter of the file, any other writes physical
         values.
+    slice_thickness : float, optional
+        In mm; by default what a file's sidecar says.
+    consistent : bool
+        Whether an axis that is made finer on its own is to give the file's slices again.
+    force : bool
+        Write a file that already is as asked for.
+    dry_run : bool
+        Write nothing: say what would be done.
     """
 
-    scale: int
-    model: str
-    plane: str
-    dtype: str
+    request: Request
+    dtype: str = "same"
+    slice_thickness: float | None = None
+    consistent: bool = True
+    force: bool = False
+    dry_run: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,22 +71,27 @@ class Outcome:
     Attributes
     ----------
     job : Job
-    state : {"done", "skipped", "failed"}
+    state : {"done", "planned", "skipped", "failed"}
+        ``planned``: it would be done, but for a dry run.
     error : str, optional
         Why it failed, in one sentence that names the file.
     plan : str, optional
         What was done.
     notes : tuple of str
         What the user should know although it worked.
+    deviation : float, optional
+        How far the result, made thick again, is from the file, as a part of its range; where an axis was made
+        finer on its own.
     seconds : float
         From reading to the complete file.
     """
 
     job: Job
-    state: Literal["done", "skipped", "failed"]
+    state: Literal["done", "planned", "skipped", "failed"]
     error: str | None = None
     plan: str | None = None
     notes: tuple[str, ...] = ()
+    deviation: float | None = None
     seconds: float = 0.0
 
 
@@ -94,7 +113,7 @@ class Watcher(Protocol):
 
 def run_batch(
     jobs: Sequence[Job],
-    request: Request,
+    wanted: Wanted,
     engines: Engines,
     watcher: Watcher,
     *,
@@ -125,7 +144,7 @@ def run_batch(
             return Outcome(job, "skipped")
         started = time.perf_counter()
         try:
-            outcome = _upscale(job, request, engines, watcher, stop)
+            outcome = _upscale(job, wanted, engines, watcher, stop)
         except CancelledError:
             raise
         except Exception as error:  # whatever is wrong with one file, the others are still to do
@@ -141,17 +160,19 @@ def run_batch(
     return outcomes
 
 
-def _upscale(
-    job: Job, request: Request, engines: Engines, watcher: Watcher, stop: threading.Event
-) -> Outcome:
+def _upscale(job: Job, wanted: Wanted, engines: Engines, watcher: Watcher, stop: threading.Event) -> Outcome:
     """Read, upscale and write one file."""
     volume = volumes.read(job.source)
-    plan = make_plan(volume.grid, request.scale, request.plane, request.model)
-    volume.check_finer(plan.factor)
-    keep = request.dtype == "same"
-    dtype = volume.array.dtype if keep else np.dtype(request.dtype)
-    voxels = volume.array.size * math.prod(plan.factor)
-    volumes.check_memory(voxels * dtype.itemsize + _WORKING, job.source)
+    plan = make_plan(volume.grid, wanted.request)
+    if not plan.steps and not wanted.force:
+        return Outcome(job, "skipped", plan=str(plan), notes=(_NOTHING_TO_DO,))
+    volume.check_on(plan.target)
+    dtype = volume.array.dtype if wanted.dtype == "same" else np.dtype(wanted.dtype)
+    count = math.prod(volume.array.shape[3:])
+    volumes.check_memory(bytes_needed(plan, count, dtype, trust=job.trust is not None), job.source)
+    profile, notes = _profile(job, plan, wanted.slice_thickness)
+    if wanted.dry_run:
+        return Outcome(job, "planned", plan=str(plan), notes=tuple(notes))
     watcher.begin(job, str(plan))
 
     def upscaled(done: int, total: int) -> bool:
@@ -162,19 +183,60 @@ def _upscale(
         watcher.written(job, done, total)
         return not stop.is_set()
 
-    result = run(
-        plan,
-        volume.array,
-        dtype=dtype,
-        slope=1.0 if keep else volume.slope,
-        inter=0.0 if keep else volume.inter,
-        engines=engines,
-        progress=upscaled,
-    )
-    finer = volume.finer(result.array, plan.factor, physical=not keep)
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    volumes.write(finer, job.target, written)
-    return Outcome(job, "done", plan=str(plan), notes=result.notes)
+    options: dict[str, Any] = {
+        "consistent": wanted.consistent, "profile": profile, "engines": engines, "progress": upscaled
+    }  # fmt: skip
+    result, spread = _run(volume, plan, wanted.dtype, job.trust is not None, options)
+    pairs = [(job.target, volume.on(result.array, plan.target, physical=wanted.dtype != "same"))]
+    if job.trust is not None and spread is not None:
+        pairs.append((job.trust, volume.on(spread, plan.target, physical=True)))
+    for path, finer in pairs:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        volumes.write(finer, path, written)
+    notes += result.notes
+    if result.deviation is not None:
+        notes.append(_said(result.deviation))
+    return Outcome(job, "done", plan=str(plan), notes=tuple(notes), deviation=result.deviation)
+
+
+def _profile(job: Job, plan: Plan, asked: float | None) -> tuple[SliceProfile, list[str]]:
+    """The profile of the slices, and what is to be said of it."""
+    if all(step.axis is None for step in plan.steps):
+        return slice_profile(plan, asked)[0], [] if asked is None else [_NO_USE]
+    if asked is not None:
+        return slice_profile(plan, asked)[0], []
+    found, unread = volumes.read_slice_thickness(job.source)
+    profile, unlikely = slice_profile(plan, None, found)
+    used = None
+    if found is not None and unlikely is None and abs(profile.thickness - 1) > _EQUAL:
+        used = f"its slices are taken as {found:.4g} mm thick, as the JSON file beside it says"
+    return profile, [note for note in (unread, unlikely, used) if note]
+
+
+def _run(
+    volume: volumes.Volume, plan: Plan, dtype: str, trust: bool, options: dict[str, Any]
+) -> tuple[Result, npt.NDArray[np.float32] | None]:
+    """The upscaled voxels and the trust map, which is in physical units."""
+    keep = dtype == "same"
+    if not plan.steps and keep:  # as it is, to the last bit
+        spread = np.zeros(volume.array.shape, np.float32, order="F") if trust else None
+        return Result(volume.array, "", ()), spread
+    form: dict[str, Any] = {
+        "dtype": volume.array.dtype if keep else np.dtype(dtype),
+        "slope": 1.0 if keep else volume.slope,
+        "inter": 0.0 if keep else volume.inter,
+    }
+    if not trust:
+        return run(plan, volume.array, **form, **options), None
+    result, spread = run_with_trust(plan, volume.array, **form, **options)
+    if keep:
+        spread *= np.float32(abs(volume.slope))
+    return result, spread
+
+
+def _said(deviation: float) -> str:
+    much = f"at most {100 * deviation:.2g} %" if deviation >= 1e-4 else "less than 0.01 %"
+    return f"made thick again it differs from the input by {much} of its range"
 
 
 def _in_order(
@@ -197,5 +259,5 @@ def _in_order(
 
 def _naming(job: Job, sentence: str) -> str:
     """The sentence, with the file's name in front if it does not name it."""
-    named = any(str(path) in sentence for path in (job.source, job.target))
+    named = any(str(path) in sentence for path in (job.source, *job.targets))
     return sentence if named else f"{job.source}: {sentence}"

@@ -21,6 +21,8 @@ Plane = Literal["auto", "axial", "coronal", "sagittal"]
 
 _TABLE_REGIONS = ("image", "head")
 
+_FACTORS, _PROFILE = "2,3,4,6", "gaussian:1"
+
 
 def evaluate(
     data: Annotated[
@@ -83,6 +85,27 @@ def evaluate(
         int | None,
         typer.Option(metavar="N", min=1, help="Measure about so many slices, evenly spread."),
     ] = None,
+    through_plane: Annotated[
+        bool,
+        typer.Option(
+            "--through-plane",
+            help="Make isotropic volumes thick along each axis, and measure what makes them thin again.",
+        ),
+    ] = False,
+    factors: Annotated[
+        str, typer.Option(metavar="N,N", help="Through plane: how many times as thick.")
+    ] = _FACTORS,
+    profile: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Through plane: slice profiles, gaussian or box, with their width at half maximum in slice "
+            "distances; the first for the tables, others to see what a wrong guess costs.",
+        ),
+    ] = _PROFILE,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Through plane: compare the trust map with the error, too.")
+    ] = False,
 ) -> None:
     """Measure how near models and interpolations come to the truth, and write a report.
 
@@ -91,6 +114,26 @@ def evaluate(
     """
     from rich.console import Console
 
+    if through_plane:
+        from espcn_core.cli.through import evaluate_through_plane
+
+        in_plane = {
+            "--degradation": degradation != "bicubic",
+            "--plane": plane != "auto",
+            "--scale": scale is not None,
+            "--shrink": shrink is not None,
+            "--fold": fold is not None,
+            "--limit": limit is not None,
+        }
+        for option, given in in_plane.items():
+            if given:
+                raise RequestError(f"{option} is not for --through-plane: leave one of them out")
+        evaluate_through_plane(
+            data, out, _names(models), _names(factors), _names(profile), trust=trust, jobs=jobs
+        )
+        return
+    if trust or (factors, profile) != (_FACTORS, _PROFILE):
+        raise RequestError("--factors, --profile and --trust are for --through-plane: give that as well")
     try:
         from espcn_core.evaluation.choices import choose
         from espcn_core.evaluation.measure import describe, make_example, measure
@@ -121,7 +164,7 @@ def evaluate(
         limit=limit,
     )
 
-    with _bar() as progress:
+    with bar() as progress:
         records = measure(wanted, jobs or os.cpu_count() or 1, progress)
     named = "figshare brain tumor slices" if wanted.cases.kind == "figshare" else data.resolve().name
     about = describe(wanted, records, data=named, command=command)
@@ -148,7 +191,7 @@ def _command(models: str, **options: Any) -> str:
 
 
 @contextmanager
-def _bar() -> Iterator[Callable[[int, int], None]]:
+def bar() -> Iterator[Callable[[int, int], None]]:
     """A progress bar on the error stream, fed with the pieces of work done and in all."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

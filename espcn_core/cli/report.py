@@ -103,9 +103,9 @@ class Report:
 
 
 def summary(outcomes: Sequence[Outcome]) -> dict[str, int]:
-    """How many files are done, skipped and failed."""
+    """How many files are done, planned in a dry run, skipped and failed."""
     counts = Counter(outcome.state for outcome in outcomes)
-    return {state: counts[state] for state in ("done", "skipped", "failed")}
+    return {state: counts[state] for state in ("done", "planned", "skipped", "failed")}
 
 
 def as_json(outcomes: Sequence[Outcome], device: str) -> str:
@@ -114,10 +114,12 @@ def as_json(outcomes: Sequence[Outcome], device: str) -> str:
         {
             "input": str(outcome.job.source),
             "output": str(outcome.job.target),
+            "trust": None if outcome.job.trust is None else str(outcome.job.trust),
             "state": outcome.state,
             "error": outcome.error,
             "plan": outcome.plan,
             "notes": outcome.notes,
+            "deviation": outcome.deviation,
             "seconds": outcome.seconds,
         }
         for outcome in outcomes

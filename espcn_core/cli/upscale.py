@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from espcn_core.cli.messages import complain
-from espcn_core.errors import RequestError
-
-if TYPE_CHECKING:
-    from espcn_core.upscaling.torch_engine import Engines
 
 Plane = Literal["auto", "axial", "coronal", "sagittal"]
 Existing = Literal["error", "skip", "overwrite"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Dtype = Literal["same", "uint8", "int16", "uint16", "int32", "float32", "float64"]
 
-_FILES, _RESULT, _RUN = "Files", "Result", "Run"
+_FILES, _RESULT, _THICK, _RUN = "Files", "Result", "Thick slices", "Run"
 
 
 def upscale(
@@ -37,6 +33,15 @@ def upscale(
             rich_help_panel=_FILES,
         ),
     ],
+    trust: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="Also write how far mirrored and turned runs differ, in the units of the input.",
+            show_default="no",
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
     suffix: Annotated[
         str,
         typer.Option(
@@ -47,28 +52,49 @@ def upscale(
         Existing,
         typer.Option(help="If an output is there already.", rich_help_panel=_FILES),
     ] = "error",
-    scale: Annotated[
-        int | None,
+    force: Annotated[
+        bool,
         typer.Option(
-            metavar="N",
-            help="Fine voxels per voxel along both axes of a slice.",
+            "--force", help="Write a file that is as asked for already, as it is.", rich_help_panel=_FILES
+        ),
+    ] = False,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N|I,J,K",
+            help="Fine voxels per voxel along both axes of a slice, or along each axis of the image: 1,1,5.",
             show_default="that of --model, or 2",
             rich_help_panel=_RESULT,
         ),
     ] = None,
+    spacing: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MM|I,J,K",
+            help="New spacing in mm along all axes, or along each axis of the image: 0.9,0.9,1.",
+            show_default="by the scale",
+            rich_help_panel=_RESULT,
+        ),
+    ] = None,
+    isotropic: Annotated[
+        bool,
+        typer.Option(
+            "--isotropic", help="The finest spacing of the input along all axes.", rich_help_panel=_RESULT
+        ),
+    ] = False,
     model: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|FILE",
             help="Trained weights: a name that espcn-core models lists, or a .safetensors file.",
-            show_default="espcn-r of the scale",
+            show_default="espcn-r of each scale",
             rich_help_panel=_RESULT,
         ),
     ] = None,
     plane: Annotated[
         Plane,
         typer.Option(
-            help="The slices to work in; auto: those thickest apart.",
+            help="The slices to work in, for one --scale; auto: those thickest apart.",
             rich_help_panel=_RESULT,
         ),
     ] = "auto",
@@ -78,6 +104,27 @@ def upscale(
             help="Type of the voxels; whole numbers are rounded and clipped.", rich_help_panel=_RESULT
         ),
     ] = "same",
+    slice_thickness: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MM",
+            help="Full width at half maximum of the slices, where it is not their spacing.",
+            show_default="SliceThickness in NAME.json, or the spacing",
+            rich_help_panel=_THICK,
+        ),
+    ] = None,
+    consistent: Annotated[
+        bool,
+        typer.Option(
+            "--consistent/--no-consistent",
+            help="Correct the result until, made thick again, it gives the acquired slices.",
+            rich_help_panel=_THICK,
+        ),
+    ] = True,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print what would be done, and write nothing.", rich_help_panel=_RUN),
+    ] = False,
     device: Annotated[
         Device, typer.Option(help="Where to compute; auto: a GPU if there is one.", rich_help_panel=_RUN)
     ] = "auto",
@@ -89,7 +136,7 @@ def upscale(
         bool, typer.Option("--json", help="Print what was done as JSON.", rich_help_panel=_RUN)
     ] = False,
 ) -> None:
-    """Make volumes finer, slice by slice.
+    """Make volumes finer: in the slices, across them, or to any spacing.
 
     The field of view, the data type and the header stay as they are.
 
@@ -97,26 +144,30 @@ def upscale(
 
     Exit code: 0 all done, 1 all failed, 2 wrong call, 3 some failed, 130 interrupted.
     """
-    from espcn_core.cli.batch import Request, run_batch
+    from espcn_core.cli.batch import Wanted, run_batch
     from espcn_core.cli.jobs import clear_leftovers_of, find_jobs, refuse_existing
     from espcn_core.cli.report import Report, summary
     from espcn_core.cli.report import as_json as to_json
+    from espcn_core.cli.requests import check_request, check_slice_thickness, parse_request
     from espcn_core.upscaling.torch_engine import Engines
 
-    found = find_jobs(inputs, output, suffix, resume=existing == "skip")
-    clear_leftovers_of(found)
+    request = parse_request(scale, spacing, isotropic, plane, model)
+    check_slice_thickness(slice_thickness)
+    found = find_jobs(inputs, output, suffix, trust=trust, resume=existing == "skip")
+    if not dry_run:
+        clear_leftovers_of(found)
     if existing == "error":
         refuse_existing(found)
     engines = Engines(device)
-    model, scale = _choose_model(engines, model, scale)
+    check_request(request, engines)
 
-    request = Request(scale, model, plane, dtype)
+    wanted = Wanted(request, dtype, slice_thickness, consistent, force, dry_run)
     report = Report(len(found), str(engines.device), quiet)
     try:
         with report:
             outcomes = run_batch(
                 found,
-                request,
+                wanted,
                 engines,
                 report,
                 skip=existing == "skip",
@@ -127,30 +178,17 @@ def upscale(
         complain("interrupted: the outputs that are there are complete; --existing skip does the rest")
         raise typer.Exit(130) from None
     report.conclude(outcomes)
+    if dry_run and not as_json:
+        for outcome in outcomes:
+            if outcome.plan is not None:
+                print(f"{outcome.job.source}: {outcome.plan}")
     if as_json:
         print(to_json(outcomes, str(engines.device)))
     raise typer.Exit(_exit_code(summary(outcomes)))
-
-
-def _choose_model(engines: Engines, model: str | None, scale: int | None) -> tuple[str, int]:
-    """Name and scale of the model to use, which is then loaded."""
-    from espcn_core.models.cards import default_model
-
-    if model is None:
-        wanted = 2 if scale is None else scale
-        model = default_model((wanted, wanted))
-    rows, columns = engines.load(model).factor
-    if rows != columns:
-        raise RequestError(
-            f"model {model} has scale {rows}x{columns}: choose one with the same for both axes"
-        )
-    if scale not in (None, rows):
-        raise RequestError(f"model {model} has scale {rows}, not {scale}: leave out --scale or --model")
-    return model, rows
 
 
 def _exit_code(counts: dict[str, int]) -> int:
     """0 if nothing failed, 1 if everything did, 3 if something is there."""
     if not counts["failed"]:
         return 0
-    return 3 if counts["done"] or counts["skipped"] else 1
+    return 3 if any(counts[state] for state in ("done", "planned", "skipped")) else 1

@@ -29,7 +29,7 @@ class EspcnR(nn.Module):
     depth : int
         Number of inner layers, between the first one (C to ``width``) and the sub-pixels.
     activation : {"relu", "prelu"}
-        After each of these layers. PReLU has a slope of its own for each channel and takes twice the time.
+        After each of these layers. PReLU has a slope of its own for each channel and takes more time.
     adaptive : bool
         Whether the channels are scaled by what is known of the volume as a whole
         (`espcn_core.models.fingerprint`). `adapted` puts that into the layers, once for a volume, so it

@@ -2,6 +2,7 @@
 
 from espcn_core.volumes.checks import check_memory
 from espcn_core.volumes.nifti import from_nibabel, is_volume, read, to_nibabel, write
+from espcn_core.volumes.sidecar import read_slice_thickness
 from espcn_core.volumes.volume import Volume
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "from_nibabel",
     "is_volume",
     "read",
+    "read_slice_thickness",
     "to_nibabel",
     "write",
 ]

@@ -1,12 +1,12 @@
-"""What becomes of a NIfTI header when the grid gets finer. The policy, field by field:
+"""What becomes of a NIfTI header on another grid of the same axes and centre. The policy, field by field:
 
 ======================================  =====================================================================
-field                                   in the finer volume
+field                                   in the new volume
 ======================================  =====================================================================
-dim[1:4]                                times the factor
-pixdim[1:4]                             divided by the factor
-srow_x, srow_y, srow_z                  the finer affine of the sform
-qoffset_x, _y, _z                       the offset of the finer affine of the qform
+dim[1:4]                                the new shape
+pixdim[1:4]                             divided by the new voxels per old voxel
+srow_x, srow_y, srow_z                  the sform after the step from new to old indices
+qoffset_x, _y, _z                       the offset of the qform after the same step
 slice_start, _end, _code, _duration     0: the new slices were not acquired one by one
 cal_min, cal_max                        0: the window was chosen for other voxels
 datatype, bitpix                        kept, unless another type was asked for
@@ -16,8 +16,8 @@ everything else, extensions included    kept bit for bit: both codes, quaternion
 ======================================  =====================================================================
 
 Each transform moves by itself, so two that differed still do, and neither is derived from the other. With
-both codes 0 nibabel centres the volume on the world's origin by dim and pixdim alone, which keeps the field
-of view without further ado. (ITK puts the first voxel there instead and so sees a shift by a part of a voxel;
+both codes 0 nibabel centres the volume on the world's origin by dim and pixdim alone, which keeps the centre
+without further ado. (ITK puts the first voxel there instead and so sees a shift by a part of a voxel;
 a header without codes has no field that could prevent it.)
 
 nibabel parses and serialises, but its images and its ``set_*`` methods are not used on the way from file to
@@ -37,11 +37,14 @@ from nibabel.nifti2 import Nifti2PairHeader
 from nibabel.spatialimages import HeaderDataError
 
 from espcn_core.errors import VolumeError
-from espcn_core.grid import Affine, finer_affine
+from espcn_core.grid import Affine, Grid, Triple
 
 _CLEARED = ("slice_start", "slice_end", "slice_code", "slice_duration", "cal_min", "cal_max")
 _OFFSET = ("qoffset_x", "qoffset_y", "qoffset_z")
 _ROWS = ("srow_x", "srow_y", "srow_z")
+
+_EQUAL = 1e-6
+"""Relative difference of lengths that is rounding."""
 
 # A logger of our own, under no other: nibabel's would print what it repairs on the terminal.
 _SILENT = logging.Logger("silent")
@@ -49,48 +52,58 @@ _SILENT.addHandler(logging.NullHandler())
 
 
 @np.errstate(all="ignore")  # fields that are no numbers are kept, not complained about
-def finer_header(header: nib.Nifti1Header, factor: Sequence[int]) -> nib.Nifti1Header:
-    """A copy of the header for ``factor`` times as many voxels along each of the first three axes.
+def header_on(header: nib.Nifti1Header, old: Grid, new: Grid) -> nib.Nifti1Header:
+    """A copy of the header for a volume that is brought from one grid to another.
+
+    Parameters
+    ----------
+    header : nibabel.Nifti1Header or nibabel.Nifti2Header
+    old, new : Grid
+        Of the header's volume, and of the new one: the same axes, and the same centre of the field of view
+        along each of them, as `Grid.finer` and `Grid.respaced` keep it.
 
     Raises
     ------
     VolumeError
         If an axis gets longer than the format can say (`check_axes`).
+    ValueError
+        If the grids differ in more than spacing and shape.
     """
-    check_axes(header, factor)
-    new = header.copy()
+    check_axes(header, new.shape)
+    ratios = _ratios(old, new)
+    step = _step(old, new, ratios)
+    copy = header.copy()
     readable = repaired(header)
-    for axis, r in enumerate(factor, start=1):
-        if r > 1:
-            new["dim"][axis] *= r
+    for axis, (n, r) in enumerate(zip(new.shape, ratios, strict=True), start=1):
+        if r != 1:
+            copy["dim"][axis] = n
             # Readers take a pixdim of 0 for 1, and so must what we divide.
-            new["pixdim"][axis] = (new["pixdim"][axis] or 1) / r
+            copy["pixdim"][axis] = (copy["pixdim"][axis] or 1) / r
     sform = readable.get_sform()
     if np.isfinite(sform).all():
-        for name, row in zip(_ROWS, finer_affine(sform, factor), strict=False):
-            new[name] = row
+        for name, row in zip(_ROWS, sform @ step, strict=False):
+            copy[name] = row
     try:
         qform = readable.get_qform()
     except (ValueError, HeaderDataError):  # no rotation in it: nothing that could be moved
         pass
     else:
         if np.isfinite(qform).all():
-            for name, value in zip(_OFFSET, finer_affine(qform, factor)[:3, 3], strict=True):
-                new[name] = value
+            for name, value in zip(_OFFSET, (qform @ step)[:3, 3], strict=True):
+                copy[name] = value
     for name in _CLEARED:
-        new[name] = 0
-    return new
+        copy[name] = 0
+    return copy
 
 
-def check_axes(header: nib.Nifti1Header, factor: Sequence[int], name: str = "the image") -> None:
-    """Raise `VolumeError` if the finer volume would have an axis too long for the format (NIfTI-1: 32767)."""
+def check_axes(header: nib.Nifti1Header, shape: Triple, name: str = "the image") -> None:
+    """Raise `VolumeError` if the shape has an axis too long for the format (NIfTI-1: 32767)."""
     longest = int(np.iinfo(header["dim"].dtype).max)
-    for axis, r in enumerate(factor, start=1):
-        n = int(header["dim"][axis])
-        if n * r > longest:
+    for axis, n in enumerate(shape, start=1):
+        if n > longest:
             raise VolumeError(
-                f"{name} would get {n * r} voxels along axis {axis}, and NIfTI-1 allows {longest}; "
-                "choose a smaller scale or convert it to NIfTI-2"
+                f"{name} would get {n} voxels along axis {axis}, and NIfTI-1 allows {longest}; "
+                "ask for fewer or convert it to NIfTI-2"
             )
 
 
@@ -136,3 +149,28 @@ def best_affine(header: nib.Nifti1Header) -> Affine:
         return np.asarray(repaired(header).get_best_affine(), dtype=np.float64)
     except (ValueError, HeaderDataError):
         raise ValueError("the quaternion of the qform is no rotation") from None
+
+
+def _ratios(old: Grid, new: Grid) -> tuple[float, float, float]:
+    """New voxels per old voxel along each axis; whole numbers are exact."""
+    i, j, k = (
+        m // n if m % n == 0 and abs(a / b - m // n) < _EQUAL * (m // n) else a / b
+        for n, m, a, b in zip(old.shape, new.shape, old.spacing, new.spacing, strict=True)
+    )
+    return i, j, k
+
+
+def _step(old: Grid, new: Grid, ratios: Sequence[float]) -> Affine:
+    """From new to old voxel indices, shape (4, 4): the middle of each axis stays where it is.
+
+    New index j of m lies at old index ``(j - (m - 1) / 2) / r + (n - 1) / 2``. Where ``m = n r`` that is the
+    step of `espcn_core.grid.finer_affine`, and computed as there.
+    """
+    step = np.eye(4)
+    for axis, (n, m, r) in enumerate(zip(old.shape, new.shape, ratios, strict=True)):
+        step[axis, axis] = 1 / r
+        step[axis, 3] = -(r - 1) / (2 * r) if m == n * r else ((n - 1) - (m - 1) / r) / 2
+    apart = np.abs(Grid(new.shape, old.affine @ step).corners() - new.corners())
+    if apart.max() > _EQUAL * np.abs(old.corners()).max():
+        raise ValueError("the new grid has other axes or another centre than the old one")
+    return step

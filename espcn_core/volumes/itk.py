@@ -11,6 +11,8 @@ from espcn_core.errors import VolumeError
 from espcn_core.grid import Grid
 from espcn_core.volumes.volume import native
 
+_SLICE_THICKNESS = "0018|0050"
+
 
 def from_sitk(image: Any) -> tuple[npt.NDArray[Any], Grid]:
     """The voxels and the grid of a 2-D or 3-D SimpleITK image.
@@ -49,6 +51,15 @@ def from_sitk(image: Any) -> tuple[npt.NDArray[Any], Grid]:
         return array, Grid.from_itk((i, j, k), origin, spacing, direction.ravel().tolist())
     except ValueError as error:
         raise VolumeError(f"the SimpleITK image is not placed in space ({error}); set its geometry") from None
+
+
+def slice_thickness_of(image: Any) -> float | None:
+    """In mm, if the image comes from DICOM files and they say it (tag 0018,0050)."""
+    try:
+        thickness = float(image.GetMetaData(_SLICE_THICKNESS))
+    except (RuntimeError, ValueError):  # ITK has no such key, or it is no number
+        return None
+    return thickness if 0 < thickness < np.inf else None
 
 
 def to_sitk(array: npt.NDArray[Any], grid: Grid, like: Any) -> Any:

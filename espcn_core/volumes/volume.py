@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy.typing as npt
 
 from espcn_core.errors import VolumeError
 from espcn_core.grid import Grid
-from espcn_core.volumes.header import check_axes, finer_header, typed_header
+from espcn_core.volumes.header import check_axes, header_on, typed_header
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,21 +51,21 @@ class Volume:
                 f"{self.array.shape} is not the shape of a {self.ndim}-D image on {self.grid.shape}"
             )
 
-    def check_finer(self, factor: Sequence[int]) -> None:
-        """Raise `VolumeError` if the format cannot hold the finer volume; ask before the work is done."""
-        if self.ndim == 2 and factor[2] != 1:
+    def check_on(self, grid: Grid) -> None:
+        """Raise `VolumeError` if the format cannot hold the volume on a grid; ask before the work is done."""
+        if self.ndim == 2 and grid.shape[2] != 1:
             raise VolumeError(f"{self.name} is a single slice and cannot get finer along its third axis")
-        check_axes(self.header, factor, self.name)
+        check_axes(self.header, grid.shape, self.name)
 
-    def finer(self, array: npt.NDArray[Any], factor: Sequence[int], *, physical: bool = False) -> Volume:
-        """The upscaled volume: new voxels, new grid, and the header by the policy in `volumes.header`.
+    def on(self, array: npt.NDArray[Any], grid: Grid, *, physical: bool = False) -> Volume:
+        """The volume on another grid: new voxels, and the header by the policy in `volumes.header`.
 
         Parameters
         ----------
-        array : ndarray, shape (I * r0, J * r1, K * r2, *rest)
+        array : ndarray, shape (I', J', K', *rest)
             The new voxels. If their type is not that of `Volume.array`, the header says the new type.
-        factor : sequence of 3 int
-            New voxels per old voxel along each axis.
+        grid : Grid
+            Where they are: the axes and the centre are those of `Volume.grid`.
         physical : bool
             The values are physical: slope and inter are already applied, so the new header says 1 and 0. By
             default they are stored values as in `Volume.array`, and slope and inter are kept.
@@ -76,13 +75,12 @@ class Volume:
         VolumeError
             If the format cannot hold the new shape or type.
         ValueError
-            If the array does not have the new shape.
+            If the array does not have the grid's shape, or the grid has other axes or another centre.
         """
-        self.check_finer(factor)
-        grid = self.grid.finer(factor)
+        self.check_on(grid)
         if array.shape != grid.shape + self.array.shape[3:]:
-            raise ValueError(f"the finer array has shape {array.shape}, which does not fit {grid.shape}")
-        header = finer_header(self.header, factor)
+            raise ValueError(f"the new array has shape {array.shape}, which does not fit {grid.shape}")
+        header = header_on(self.header, self.grid, grid)
         if array.dtype.newbyteorder("=") != self.array.dtype.newbyteorder("="):
             header = typed_header(header, array.dtype)
         slope, inter = self.slope, self.inter

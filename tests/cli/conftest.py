@@ -73,6 +73,25 @@ def shipped(weights, monkeypatch):
     monkeypatch.setattr("espcn_core.models.cards.SHIPPED", weights)
 
 
+@pytest.fixture(scope="session")
+def through_weights(tmp_path_factory) -> Path:
+    """Untrained weights of scale 2, and of 1 x r for some r."""
+    folder = tmp_path_factory.mktemp("through")
+    arguments = {"width": 8, "depth": 1}
+    for factor, name in [((2, 2), "espcn-r-x2"), *(((1, r), f"espcn-r-through-x{r}") for r in (2, 3, 5, 6))]:
+        torch.manual_seed(factor[1])
+        network = build("espcn-r", factor, **arguments)
+        torch.nn.init.normal_(network.sub_pixels.weight, std=0.05)
+        save_model(network, Card(name, "espcn-r", factor, "gaussian", arguments), folder)
+    return folder
+
+
+@pytest.fixture
+def shipped_through(through_weights, monkeypatch):
+    """Makes these weights the shipped ones."""
+    monkeypatch.setattr("espcn_core.models.cards.SHIPPED", through_weights)
+
+
 @pytest.fixture
 def save():
     """Writes a NIfTI file of random values and returns its path."""

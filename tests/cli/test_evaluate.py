@@ -4,6 +4,7 @@ import csv
 import json
 import sys
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -116,3 +117,86 @@ def test_what_is_not_installed_is_named(cli, figshare_dir, tmp_path, monkeypatch
     answer = cli("evaluate", "--data", figshare_dir, "--scale", 4, "--out", tmp_path / "out")
     assert answer.code == 2
     assert "evaluation needs matplotlib: pip install 'espcn-core[report]'" in answer.err
+
+
+@pytest.fixture(scope="module")
+def through(tmp_path_factory):
+    """Weights through plane whose residual is zero."""
+    card = Card("through", "espcn-r", (1, 2), "bicubic", {"width": 8, "depth": 1})
+    network = build("espcn-r", (1, 2), width=8, depth=1)
+    return save_model(network, card, tmp_path_factory.mktemp("through"))
+
+
+@pytest.fixture
+def isotropic(tmp_path):
+    """A folder with an isotropic volume, and one that is not."""
+    folder = tmp_path / "volumes"
+    folder.mkdir()
+    values = np.random.default_rng(2).uniform(0, 20, (25, 26, 24)).astype(np.float32)
+    values[8:17, 8:17, 8:17] += 300  # faces at even and at odd places
+    for name, depth in (("cube", 1.0), ("slab", 5.0)):
+        nib.save(nib.Nifti1Image(values, np.diag([1.0, 1.0, depth, 1.0])), folder / f"{name}.nii.gz")
+    return folder
+
+
+def test_through_plane_writes_the_same_however_many_jobs(cli, isotropic, tmp_path, through):
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder, jobs in zip(folders, (1, 2), strict=True):
+        answer = cli(
+            *("evaluate", "--data", isotropic, "--through-plane", "--models", through, "--factors", "2"),
+            *("--profile", "gaussian:1,box:1", "--trust", "--out", folder, "--jobs", jobs),
+        )
+        assert answer.code == 0, answer.err
+    for name in (*RESULTS, "report.html"):
+        first, second = (folder.joinpath(name).read_bytes() for folder in folders)
+        assert first == second
+    assert "Left out: slab.nii.gz has voxels of 1 x 1 x 5 mm" in answer.out
+
+    results = json.loads((folders[0] / "results.json").read_text())
+    about, summary = results["about"], results["summary"]
+    assert list(about["volumes"]) == ["cube"]
+    assert list(about["left_out"]) == ["slab"]
+    assert about["command"] == (
+        "espcn-core evaluate --data PATH --through-plane --models through.safetensors --factors 2 "
+        "--profile gaussian:1,box:1 --trust --out DIR"
+    )
+    assert str(tmp_path) not in (folders[0] / "results.json").read_text()
+    axes = summary["axes"]["cube"]["2"]
+    assert sorted(axes) == ["axial", "coronal", "sagittal"]
+    for cells in axes.values():
+        assert cells["espcn-r-through"]["deviation"] < 1e-3 < cells["espcn-r-through-free"]["deviation"]
+        assert cells["nearest"]["slice_edges"] > 1.5
+        assert -1 <= cells["espcn-r-through"]["trust"] <= 1
+    cell = summary["means"]["cube"]["2"]["espcn-r-through"]
+    gains = [cells["espcn-r-through"]["psnr"] - cells["bspline"]["psnr"] for cells in axes.values()]
+    assert cell["gain"] == pytest.approx(np.mean(gains), abs=1e-3)
+    assert cell["least_gain"] == pytest.approx(min(gains), abs=1e-3)
+    guess = summary["profiles"]
+    assert guess["gaussian:1"]["2"]["cost"] == 0
+    cost = guess["box:1"]["2"]["right"] - guess["box:1"]["2"]["stated"]
+    assert guess["box:1"]["2"]["cost"] == pytest.approx(cost, abs=1e-3)
+    with (folders[0] / "records.csv").open(newline="") as file:
+        records = list(csv.DictReader(file))
+    assert len(records) == 3 * (7 + 8)  # axes times the methods; one more where another profile is right
+    page = (folders[0] / "report.html").read_text()
+    assert "error of espcn-r-through" in page
+    assert "True profile box:1" in page
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--through-plane", "--factors", "1"], "factors are whole numbers from 2 to 16, not 1"),
+        (["--through-plane", "--factors", "2,x"], "factors are whole numbers from 2 to 16, not x"),
+        (["--through-plane", "--scale", 2], "--scale is not for --through-plane"),
+        (["--through-plane", "--profile", "bell:1"], "no slice profile is called 'bell'"),
+        (["--factors", "2"], "are for --through-plane"),
+        (["--trust"], "are for --through-plane"),
+    ],
+)
+def test_a_wrong_call_through_plane_gets_one_sentence(cli, isotropic, tmp_path, options, sentence):
+    answer = cli("evaluate", "--data", isotropic, "--out", tmp_path / "out", *options)
+    assert answer.code == 2
+    assert sentence in answer.err
+    assert len(answer.err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()

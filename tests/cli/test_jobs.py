@@ -123,6 +123,68 @@ def test_a_wrong_call_is_one_sentence(inputs, output, suffix, says):
     assert sorted(Path().rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    ("inputs", "output", "trust", "expected"),
+    [
+        (["a.nii"], "b.nii", "t.nii", ["t.nii"]),
+        (["a.nii"], "b.nii", "maps/", ["maps/a.nii"]),
+        (["a.nii"], "out/", "t.nii.gz", ["t.nii.gz"]),
+        (["in"], "out", "maps", ["maps/a.nii", "maps/m/b.nii"]),
+        (["in"], "in/out", "in/maps", ["in/maps/a.nii", "in/maps/m/b.nii"]),
+    ],
+)
+def test_a_trust_map_goes_where_an_output_could(inputs, output, trust, expected):
+    touch("a.nii", "in/a.nii", "in/m/b.nii", "in/out/a.nii", "in/maps/a.nii")
+    if output != "in/out":
+        Path("in/out/a.nii").unlink()
+        Path("in/maps/a.nii").unlink()
+    jobs = find_jobs([Path(name) for name in inputs], output, trust=trust)
+    assert [str(job.trust) for job in jobs] == expected
+
+
+def test_the_suffix_is_for_every_folder():
+    touch("a.nii")
+    (job,) = find_jobs([Path("a.nii")], "out/", "_sr", trust="maps/")
+    assert job == Job(Path("a.nii"), Path("out/a_sr.nii"), Path("maps/a_sr.nii"))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "trust", "says"),
+    [
+        (["a.nii"], "b.nii", "b.nii", "b.nii is both --output and --trust: choose another --trust"),
+        (["in"], "out", "in/../out", "is both --output and --trust"),
+        (["a.nii"], "b.nii", "a.nii", "a.nii is an input: choose another --trust"),
+        (["a.nii"], "b.nii", "t.txt", "--trust t.txt is no NIfTI file name"),
+        (["in"], "out", "t.nii", "--trust t.nii is named as a file, and these inputs need a folder"),
+        (["in"], "out", "a.nii", "--trust a.nii is a file, and these inputs need a folder"),
+        (["in"], "out", "out/m", "in/b.nii and in/m/b.nii would both become out/m/b.nii"),
+    ],
+)
+def test_a_wrong_place_for_trust_maps_is_one_sentence(inputs, output, trust, says):
+    touch("a.nii", "in/a.nii", "in/b.nii", "in/m/b.nii")
+    with pytest.raises(RequestError, match=r"^[^\n]*$") as caught:
+        find_jobs([Path(name) for name in inputs], output, trust=trust)
+    assert says in str(caught.value)
+
+
+def test_a_job_is_done_when_all_of_it_is_there():
+    touch("b.nii")
+    job = Job(Path("a.nii"), Path("b.nii"), Path("t.nii"))
+    assert not job.is_done
+    with pytest.raises(RequestError, match=r"^b\.nii exists"):
+        refuse_existing([job])
+    touch("t.nii", ".t.nii.0123abcd.espcn-part")
+    assert job.is_done
+    clear_leftovers_of([job])
+    assert not Path(".t.nii.0123abcd.espcn-part").exists()
+
+
+def test_trust_maps_beside_their_inputs_are_no_inputs_of_a_resumed_run():
+    touch("in/a.nii", "in/maps/a.nii", "in/a_sr.nii", "maps2/a_sr.nii")
+    (job,) = find_jobs([Path("in")], "in", "_sr", trust="in/maps", resume=True)
+    assert job == Job(Path("in/a.nii"), Path("in/a_sr.nii"), Path("in/maps/a_sr.nii"))
+
+
 def test_what_cannot_be_searched_is_said(monkeypatch):
     def walk(folder, onerror):
         onerror(PermissionError(13, "Permission denied", "in/shut"))

@@ -83,7 +83,7 @@ def test_json_is_all_of_stdout(cli, awkward, model, tmp_path):
     assert answer.code == 3
     document = json.loads(answer.out)
     assert document["device"] == "cpu" or document["device"].startswith(("cuda", "mps"))
-    assert document["summary"] == {"done": 3, "skipped": 0, "failed": 7}
+    assert document["summary"] == {"done": 3, "planned": 0, "skipped": 0, "failed": 7}
     files = {Path(file["input"]).name: file for file in document["files"]}
     assert len(files) == 10
     done, failed = files["int16.nii.gz"], files["cut.nii.gz"]
@@ -215,14 +215,14 @@ def test_a_request_that_cannot_be_met_is_refused_before_any_work(
     assert files_below(tmp_path) == {"a.nii"}
 
 
-def test_a_model_with_two_scales_is_for_later(cli, tmp_path, save):
+def test_a_model_with_other_scales_for_rows_and_columns_is_refused(cli, tmp_path, save):
     from espcn_core.models import build
     from espcn_core.models.cards import Card, save_model
 
-    wide = save_model(build("espcn-r", (1, 4)), Card("wide", "espcn-r", (1, 4), "bicubic"), tmp_path)
+    wide = save_model(build("espcn-r", (2, 4)), Card("wide", "espcn-r", (2, 4), "bicubic"), tmp_path)
     answer = cli("upscale", save(tmp_path / "a.nii"), "-o", tmp_path / "b.nii", "--model", wide)
     assert answer.code == 2
-    assert "has scale 1x4: choose one with the same for both axes" in answer.err
+    assert "has scale 2x4: choose one with the same for both axes" in answer.err
 
 
 def test_a_pair_of_files_comes_back_as_a_pair(cli, model, tmp_path, save):

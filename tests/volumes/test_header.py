@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from espcn_core.errors import VolumeError
 from espcn_core.grid import Grid, finer_affine
-from espcn_core.volumes.header import best_affine, check_axes, file_header, finer_header, typed_header
+from espcn_core.volumes.header import best_affine, check_axes, file_header, header_on, typed_header
 
 COMPUTED = {
     "dim", "pixdim", "srow_x", "srow_y", "srow_z", "qoffset_x", "qoffset_y", "qoffset_z",
@@ -19,6 +19,13 @@ COMPUTED = {
 }  # fmt: skip
 
 factors = st.tuples(st.integers(1, 4), st.integers(1, 4), st.integers(1, 4))
+ratios = st.tuples(*3 * [st.sampled_from([1.0, 1.4, 5.56, 3.0])])
+
+
+def finer_header(header, factor):
+    """The header for whole factors; where its grid lies does not matter, for `header_on` compares two."""
+    grid = Grid((*header.get_data_shape(), 1)[:3], np.diag([0.9, 0.8, 5, 1]))
+    return header_on(header, grid, grid.finer(factor))
 
 
 def corners(shape, affine):
@@ -62,6 +69,53 @@ def test_each_transform_keeps_its_own_field_of_view(headers, data, factor):
         np.testing.assert_allclose(
             corners(fine, getattr(new, affine)()), corners(shape, getattr(old, affine)()), atol=1e-3
         )
+
+
+@given(data=st.data(), factor=factors)
+def test_whole_factors_give_the_very_bits_of_division(headers, data, factor):
+    """However the affines of the two grids are rounded."""
+    old = data.draw(headers())
+    shape = (*old.get_data_shape(), 1)[:3]
+    factor = factor if int(old["dim"][0]) > 2 else (*factor[:2], 1)
+    grid = Grid(shape, best_affine(old))
+    close = grid.finer(factor)
+    rounded = Grid(close.shape, np.diag([1 + 1e-13, 1 - 1e-13, 1, 1]) @ close.affine)
+    new = header_on(old, grid, rounded)
+    expected = old.copy()
+    for axis, r in enumerate(factor, start=1):
+        if r > 1:
+            expected["dim"][axis] *= r
+            expected["pixdim"][axis] /= r
+    rows = finer_affine(old.get_sform(), factor)
+    for name, row in zip(("srow_x", "srow_y", "srow_z"), rows, strict=False):
+        expected[name] = row
+    offset = finer_affine(old.get_qform(), factor)[:3, 3]
+    for name, value in zip(("qoffset_x", "qoffset_y", "qoffset_z"), offset, strict=True):
+        expected[name] = value
+    for name in ("slice_start", "slice_end", "slice_code", "slice_duration", "cal_min", "cal_max"):
+        expected[name] = 0
+    assert new.binaryblock == expected.binaryblock
+
+
+@given(data=st.data(), ratio=ratios)
+def test_a_broken_ratio_moves_each_transform_by_the_same_step(headers, data, ratio):
+    old = data.draw(headers())
+    shape = (*old.get_data_shape(), 1)[:3]
+    ratio = np.where(np.array(shape) > 1, ratio, 1.0)
+    grid = Grid(shape, best_affine(old))
+    target = grid.respaced(grid.spacing / ratio)
+    new = header_on(old, grid, target)
+    assert (*new.get_data_shape(), 1)[:3] == target.shape
+    for name in old.keys():
+        if name not in COMPUTED:
+            assert new[name].tobytes() == old[name].tobytes(), name
+    assert new["pixdim"][1:4] == pytest.approx(old["pixdim"][1:4] / ratio, rel=1e-6)
+    middle, fine_middle = (np.append((np.array(n) - 1) / 2, 1) for n in (shape, target.shape))
+    for name in ("get_sform", "get_qform", "get_best_affine"):
+        affine, moved = (getattr(header, name)() for header in (old, new))
+        np.testing.assert_allclose(moved[:3, :3] * ratio, affine[:3, :3], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(moved @ fine_middle, affine @ middle, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(best_affine(new), target.affine, rtol=1e-6, atol=1e-3)
 
 
 def test_without_codes_the_volume_stays_centred_where_it_was(plain_header):
@@ -117,10 +171,9 @@ def test_a_factor_of_one_changes_no_bit_but_the_cleared_fields(plain_header):
 
 
 def test_nifti_1_has_a_longest_axis(plain_header):
-    plain_header["dim"][2] = 20000
-    check_axes(plain_header, (2, 1, 2))
+    check_axes(plain_header, (32767, 4, 3))
     with pytest.raises(VolumeError, match=r"head\.nii would get 40000 voxels along axis 2, .* allows 32767"):
-        check_axes(plain_header, (1, 2, 1), "head.nii")
+        check_axes(plain_header, (5, 40000, 3), "head.nii")
     header = nib.Nifti2Header()
     header.set_data_shape((20000, 2, 2))
     assert finer_header(header, (4, 1, 1))["dim"][1] == 80000

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from espcn_core.errors import VolumeError
-from espcn_core.volumes.itk import from_sitk, to_sitk
+from espcn_core.volumes.itk import from_sitk, slice_thickness_of, to_sitk
 
 
 def made(ndim, seed):
@@ -75,3 +75,14 @@ def test_the_array_outlives_the_image():
 def test_images_that_cannot_be_upscaled(image, message):
     with pytest.raises(VolumeError, match=message):
         from_sitk(image)
+
+
+@pytest.mark.parametrize(
+    ("value", "thickness"),
+    [("3.5 ", 3.5), ("4", 4), (None, None), ("", None), ("thick", None), ("0", None), ("nan", None)],
+)
+def test_the_slice_thickness_of_dicom_files(value, thickness):
+    image = sitk.Image(3, 3, 3, sitk.sitkInt16)
+    if value is not None:
+        image.SetMetaData("0018|0050", value)
+    assert slice_thickness_of(image) == thickness

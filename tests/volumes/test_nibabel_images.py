@@ -35,7 +35,7 @@ def test_nibabel_images_come_back_as_they_went(headers, voxels, put, data):
     with tempfile.TemporaryDirectory() as folder:
         image = nib.load(put(Path(folder, "in" + ending), header, array))
         volume = from_nibabel(image)
-        fine = to_nibabel(volume.finer(enlarged(volume.array, factor), factor))
+        fine = to_nibabel(volume.on(enlarged(volume.array, factor), volume.grid.finer(factor)))
         assert type(fine) is type(image)
         assert len(fine.shape) == len(image.shape)
         assert fine.get_data_dtype() == image.get_data_dtype()

@@ -66,7 +66,7 @@ def test_from_file_to_finer_file_only_the_policy_changes(headers, voxels, put, d
         assert volume.array.dtype.isnative
         assert volume.ndim == header["dim"][0]
         np.testing.assert_array_equal(volume.array, array)
-        fine = volume.finer(enlarged(array, factor), factor)
+        fine = volume.on(enlarged(array, factor), volume.grid.finer(factor))
         write(fine, fine_path)
         back = read(fine_path)
         np.testing.assert_array_equal(back.array, fine.array)
@@ -107,7 +107,8 @@ def test_itk_sees_the_same_field_of_view(headers, voxels, put, data, ending):
     with tempfile.TemporaryDirectory() as folder:
         path = put(Path(folder, "in" + ending), header, array)
         fine_path = Path(folder, "out" + ending)
-        write(read(path).finer(enlarged(array, factor), factor), fine_path)
+        volume = read(path)
+        write(volume.on(enlarged(array, factor), volume.grid.finer(factor)), fine_path)
         np.testing.assert_allclose(itk_corners(fine_path), itk_corners(path), atol=1e-3)
         fine = sitk.GetArrayFromImage(sitk.ReadImage(str(fine_path)))
         coarse = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
@@ -122,7 +123,7 @@ def test_itk_sees_the_same_slice(tmp_path):
     image.SetDirection((0.6, -0.8, 0.8, 0.6))
     sitk.WriteImage(image, str(tmp_path / "in.nii"))
     volume = read(tmp_path / "in.nii")
-    write(volume.finer(enlarged(volume.array, (3, 2, 1)), (3, 2, 1)), tmp_path / "out.nii")
+    write(volume.on(enlarged(volume.array, (3, 2, 1)), volume.grid.finer((3, 2, 1))), tmp_path / "out.nii")
     assert sitk.ReadImage(str(tmp_path / "out.nii")).GetSize() == (15, 8)
     np.testing.assert_allclose(itk_corners(tmp_path / "out.nii"), itk_corners(tmp_path / "in.nii"), atol=1e-3)
 
@@ -157,7 +158,7 @@ def test_any_memory_layout_is_written_first_axis_fastest(put, order, flip, shape
     header.set_sform(np.eye(4), code=1)
     with tempfile.TemporaryDirectory() as folder:
         volume = read(put(Path(folder, "in.nii"), header, array))
-        write(volume.finer(array, (1, 1, 1)), Path(folder, "out.nii"))
+        write(volume.on(array, volume.grid), Path(folder, "out.nii"))
         assert Path(folder, "out.nii").read_bytes()[352:] == array.astype(">i4").tobytes("F")
 
 
@@ -188,13 +189,13 @@ def test_physical_values_reset_the_scaling(plain_header, voxels, put, tmp_path):
     volume = read(put(tmp_path / "in.nii", plain_header, voxels(plain_header)))
     assert (volume.slope, volume.inter) == (0.5, -100)
     physical = volume.array.astype(np.float32) * 0.5 - 100
-    write(volume.finer(physical, (1, 1, 1), physical=True), tmp_path / "out.nii")
+    write(volume.on(physical, volume.grid, physical=True), tmp_path / "out.nii")
     image = nib.load(tmp_path / "out.nii")
     assert image.get_data_dtype() == np.float32
     assert (image.dataobj.slope, image.dataobj.inter) == (1, 0)
     np.testing.assert_array_equal(np.asarray(image.dataobj), physical)
     # Stored values of another type keep the scaling.
-    write(volume.finer(volume.array.astype(np.float32), (1, 1, 1)), tmp_path / "out.nii")
+    write(volume.on(volume.array.astype(np.float32), volume.grid), tmp_path / "out.nii")
     np.testing.assert_array_equal(np.asarray(nib.load(tmp_path / "out.nii").dataobj), physical)
 
 

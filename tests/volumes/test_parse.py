@@ -114,7 +114,7 @@ def test_any_damage_is_read_or_refused(headers, voxels, put, data, changes):
         except VolumeError as error:
             message = str(error)
         else:
-            write(volume.finer(volume.array.repeat(2, 0), (2, 1, 1)), path)
+            write(volume.on(volume.array.repeat(2, 0), volume.grid.finer((2, 1, 1))), path)
             np.testing.assert_array_equal(read(path).array, volume.array.repeat(2, 0))
             return
     assert message.startswith(str(path.with_suffix("")))
