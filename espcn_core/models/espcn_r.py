@@ -34,6 +34,9 @@ class EspcnR(nn.Module):
         Whether the channels are scaled by what is known of the volume as a whole
         (`espcn_core.models.fingerprint`). `adapted` puts that into the layers, once for a volume, so it
         costs no time and leaves no seams.
+    jitter : float
+        Standard deviation of the noise that a training adds to what is known of a volume, in units of its own
+        spread, so that a network does not rely on what only the heads of its training have in common.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class EspcnR(nn.Module):
         depth: int = 6,
         activation: str = "relu",
         adaptive: bool = False,
+        jitter: float = 0.0,
     ) -> None:
         super().__init__()
         self.factor = factor
@@ -62,7 +66,7 @@ class EspcnR(nn.Module):
         nn.init.zeros_(self.sub_pixels.bias)  # type: ignore[arg-type]
         self.thick = factor[1] / factor[0]
         traits = length(self.thick != 1)
-        self.adaptation = Adaptation(traits, depth + 1, width) if adaptive else None
+        self.adaptation = Adaptation(traits, depth + 1, width, jitter=jitter) if adaptive else None
 
     def forward(self, x: Tensor, fingerprint: Tensor | None = None) -> Tensor:
         """(B, C, H, W) to (B, C, H r_row, W r_col); ``fingerprint``, (B, n), is for adaptive ones."""
@@ -105,9 +109,12 @@ class Adaptation(nn.Module):
     and what is not a number at the centre.
     """
 
-    def __init__(self, traits: int, layers: int, width: int, *, hidden: int = 12, codes: int = 5) -> None:
+    def __init__(
+        self, traits: int, layers: int, width: int, *, hidden: int = 12, codes: int = 5, jitter: float = 0.0
+    ) -> None:
         super().__init__()
         self.shape = (layers, width)
+        self.jitter = jitter
         self.centre: Tensor
         self.spread: Tensor
         self.register_buffer("centre", torch.zeros(traits))
@@ -124,6 +131,9 @@ class Adaptation(nn.Module):
     def forward(self, fingerprint: Tensor) -> Tensor:
         """(B, traits) to (B, layers, width): scales about 1."""
         with torch.autocast(fingerprint.device.type, enabled=False):
-            standard = ((fingerprint.float() - self.centre) / self.spread).clamp(-3, 3).nan_to_num()
+            standard = (fingerprint.float() - self.centre) / self.spread
+            if self.training and self.jitter:
+                standard = standard + self.jitter * torch.randn_like(standard)
+            standard = standard.clamp(-3, 3).nan_to_num()
             changes: Tensor = self.changes(self.code(standard)).reshape(-1, *self.shape)
             return 1 + changes

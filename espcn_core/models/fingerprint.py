@@ -26,9 +26,9 @@ _TAILS = (0.001, 0.01, 0.05, 0.2)
 
 
 def length(thick: bool) -> int:
-    """Numbers in a fingerprint: 22, or 32 where the columns are thicker than the rows."""
+    """Numbers in a fingerprint: 22, or 11 where the columns are thicker than the rows."""
     unlike = sum(a != b for a, b in _SQUARES)
-    return len(_SQUARES) + 2 * len(_TAILS) + (unlike if thick else 0)
+    return 1 + unlike if thick else len(_SQUARES) + 2 * len(_TAILS)
 
 
 def fingerprint(slices: Iterable[Tensor], thick: float = 1.0) -> Tensor:
@@ -39,32 +39,31 @@ def fingerprint(slices: Iterable[Tensor], thick: float = 1.0) -> Tensor:
     slices : iterable of Tensor, shape (H, W)
         Whole coarse slices in the networks' range (`espcn_core.intensity.IntensityMap`).
     thick : float
-        How many times as long as its rows a slice's pixels are along its columns. Where that is not 1, powers
-        are taken at the same frequencies in the world along both axes, up to the Nyquist frequency of the
-        columns, and the two axes are told apart: what a head holds is much alike along both, so the power
-        that one has less shows the profile of the thick slices.
+        How many times as long as along its rows a slice's pixels are along its columns. Where that is not 1,
+        powers are taken at the same frequencies in the world along both axes, up to the Nyquist frequency of
+        the columns, and compared: what a head holds is much alike along both, so the power that the columns
+        lack shows the profile of the thick slices.
 
     Returns
     -------
-    Tensor, shape (22,) or, if ``thick`` is not 1, (32,), float32
+    Tensor, shape (22,) or, if ``thick`` is not 1, (11,), float32
         First log10 of the mean power in 13 squares of frequency over that in the lowest one, then log10 of
-        the power at the highest frequencies, which is the variance of white noise. Then log10 of how far 0.1,
+        the power at the highest frequencies, which is the variance of white noise. Last log10 of how far 0.1,
         1, 5 and 20 % of the pixels lie from the darkest one and from the brightest one, as a part of the
-        slice's range. Last, of thick slices, log10 of the power in each square over that in the same one with
-        the axes exchanged. Means over the slices before the logarithm, so that slices of air count little.
-        Not finite where slices are too small.
+        slice's range. Of thick slices, log10 of the power at the highest frequencies alone and, for ten
+        squares of frequency, log10 of the power over that in the same one with the axes exchanged. Means over
+        the slices before the logarithm, so that slices of air count little. Not finite where slices are too
+        small.
     """
-    found = [(_powers(image.float(), thick), _tails(image.float())) for image in slices]
-    powers, tails = zip(*found, strict=True)
-    power = torch.log10(torch.stack(powers).mean(0) + 1e-9)
-    tail = torch.log10(torch.stack(tails).mean(0) + 1e-4)
+    images = [image.float() for image in slices]
+    power = torch.log10(torch.stack([_powers(image, thick) for image in images]).mean(0) + 1e-9)
     noise = power[-1:]
     if thick == 1:
+        tail = torch.log10(torch.stack([_tails(image) for image in images]).mean(0) + 1e-4)
         return torch.cat([power[1:-1] - power[0], noise, tail])
     fine, coarse = power[:-1].reshape(2, -1)  # the higher frequency along the rows, along the columns
-    both = (fine + coarse) / 2
     unlike = torch.tensor([a != b for a, b in _SQUARES])
-    return torch.cat([both[1:] - both[0], noise, tail, (coarse - fine)[unlike]])
+    return torch.cat([noise, (coarse - fine)[unlike]])
 
 
 def _powers(image: Tensor, thick: float) -> Tensor:

@@ -35,7 +35,7 @@ Pair = tuple[Tensor, Tensor]
 """Coarse (B, 1, H, W) and fine (B, 1, H r_row, W r_col), in the networks' range."""
 
 Batch = tuple[Tensor, Tensor, Tensor]
-"""The same of patches, and fingerprints of the whole slices that they are cut from: (B, 22), or (B, 32)
+"""The same of patches, and fingerprints of the whole slices that they are cut from: (B, 22), or (B, 11)
 through plane, or (B, 0) where no network asks for them."""
 
 _BOTH = ("coarse", "fine")
@@ -106,7 +106,7 @@ class PatchDataset(Dataset):  # type: ignore[misc]
         return pair
 
     def fingerprints(self) -> Tensor:
-        """Those of some coarse slices of the run, shape (N, 22), or (N, 32) through plane."""
+        """Those of some coarse slices of the run, shape (N, 22), or (N, 11) through plane."""
         slices = (self.whole(n)["coarse"] for n in self._some())
         return torch.stack([fingerprint(image, self.thick) for image in slices])
 
