@@ -15,6 +15,7 @@ from espcn_core.errors import CancelledError, VolumeError
 from espcn_core.intensity import IntensityMap, count_nonfinite
 from espcn_core.upscaling.consistency import Consistency
 from espcn_core.upscaling.finish import Form, Thick, finish
+from espcn_core.upscaling.planes import thickest_axis
 from espcn_core.upscaling.resample import nearest
 from espcn_core.upscaling.slices import Slices, restore_gaps
 from espcn_core.upscaling.steps import Plan, Step
@@ -90,7 +91,7 @@ def run(
         Whether a result that is finer along the axis of thick slices is changed, as little as may be, so that
         it gives these slices again.
     profile : SliceProfile
-        Of the thick slices.
+        Of the slices along the thickest axis; along any other axis the voxels touch.
 
     Returns
     -------
@@ -132,7 +133,8 @@ def run(
             said = values
         thick = None
         if step.axis is not None and step.axis != after:
-            relation = Consistency(said.grid, step.grid, step.axis, profile)
+            own = profile if step.axis == thickest_axis(plan.source) else TOUCHING
+            relation = Consistency(said.grid, step.grid, step.axis, own)
             thick = Thick(said, step.axis, relation, enforced=consistent)
         last = number == len(plan.steps) - 1
         result, deviation = _done(values, step, engines, form if last else Form(), thick, notes, tally)
