@@ -21,7 +21,7 @@ Plane = Literal["auto", "axial", "coronal", "sagittal"]
 
 _TABLE_REGIONS = ("image", "head")
 
-_FACTORS, _PROFILE = "2,3,4,6", "gaussian:1"
+_FACTORS, _PROFILE, _STATED = "2,3,4,6", "gaussian:1", "gaussian:1"
 
 
 def evaluate(
@@ -103,6 +103,9 @@ def evaluate(
             "distances; the first for the tables, others to see what a wrong guess costs.",
         ),
     ] = _PROFILE,
+    stated: Annotated[
+        str, typer.Option(metavar="NAME", help="Through plane: the slice profile that the networks are told.")
+    ] = _STATED,
     trust: Annotated[
         bool, typer.Option("--trust", help="Through plane: compare the trust map with the error, too.")
     ] = False,
@@ -129,11 +132,13 @@ def evaluate(
             if given:
                 raise RequestError(f"{option} is not for --through-plane: leave one of them out")
         evaluate_through_plane(
-            data, out, _names(models), _names(factors), _names(profile), trust=trust, jobs=jobs
+            data, out, _names(models), _names(factors), _names(profile), stated, trust=trust, jobs=jobs
         )
         return
-    if trust or (factors, profile) != (_FACTORS, _PROFILE):
-        raise RequestError("--factors, --profile and --trust are for --through-plane: give that as well")
+    if trust or (factors, profile, stated) != (_FACTORS, _PROFILE, _STATED):
+        raise RequestError(
+            "--factors, --profile, --stated and --trust are for --through-plane: give that as well"
+        )
     try:
         from espcn_core.evaluation.choices import choose
         from espcn_core.evaluation.measure import describe, make_example, measure

@@ -183,6 +183,19 @@ def test_through_plane_writes_the_same_however_many_jobs(cli, isotropic, tmp_pat
     assert "True profile box:1" in page
 
 
+def test_networks_are_told_the_profile_that_is_stated(cli, isotropic, tmp_path, through):
+    answer = cli(
+        *("evaluate", "--data", isotropic, "--through-plane", "--models", through, "--factors", "2"),
+        *("--profile", "box:1", "--stated", "box", "--out", tmp_path, "--jobs", 1),
+    )
+    assert answer.code == 0, answer.err
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results["about"]["stated"] == "box:1"
+    assert "--profile box:1 --stated box:1 --out DIR" in results["about"]["command"]
+    for cells in results["summary"]["axes"]["cube"]["2"].values():
+        assert cells["espcn-r-through"]["deviation"] < 1e-3
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
@@ -192,6 +205,7 @@ def test_through_plane_writes_the_same_however_many_jobs(cli, isotropic, tmp_pat
         (["--through-plane", "--profile", "bell:1"], "no slice profile is called 'bell'"),
         (["--factors", "2"], "are for --through-plane"),
         (["--trust"], "are for --through-plane"),
+        (["--stated", "box"], "are for --through-plane"),
     ],
 )
 def test_a_wrong_call_through_plane_gets_one_sentence(cli, isotropic, tmp_path, options, sentence):
