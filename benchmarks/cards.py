@@ -9,7 +9,8 @@ same reports give the same cards:
   largest report on the degradation that the card names;
 - ``degradations``: the gain on each, of the report with the most degradations;
 - ``off_distribution``: which of these the model was not trained on, and what it does there;
-- ``volumes``: the gain on each folder of volumes, and on each volume in it.
+- ``volumes``: the gain on each folder of volumes, and on each volume in it;
+- ``through_plane``: of networks for thick slices, what reports of ``--through-plane`` say; the rest is left.
 
 Every mean has its 95 % interval (``low``, ``high``: bootstrap of the patients), and every part says how many
 slices and patients it is of and which command gives it again. Prints what changed. With `--check` nothing is
@@ -47,11 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     reports = [read(path) for path in options.reports]
     stale = False
     for name, card in shipped_cards().items():
-        own = [report for report in reports if name in report["about"]["cards"]]
+        thick = card.factor[0] != card.factor[1]
+        own = [report for report in reports if name in measured(report)]
         if not own:
             print(f"{name}: in none of the reports, left as it is")
             continue
-        new = dataclasses.replace(card, metrics=metrics_of(card, own))
+        new = dataclasses.replace(card, metrics=(through_plane if thick else metrics_of)(card, own))
         changes = list(differences(card.metrics, new.metrics))
         print(f"{name}: {len(changes) or 'no'} change{'' if len(changes) == 1 else 's'}")
         for change in changes:
@@ -73,6 +75,40 @@ def read(path: Path) -> Report:
     if not isinstance(report, dict) or not {"about", "summary"} <= set(report):
         sys.exit(f"{path} is not the results.json of a report: give the file that espcn-core evaluate wrote")
     return report
+
+
+def measured(report: Report) -> dict[str, Any]:
+    """The cards of the weights that a report measured, by name."""
+    cards: dict[str, Any] = report["about"]["cards"]
+    if "factors" not in report["about"]:
+        return cards
+    return {card["name"]: card for by_file in cards.values() for card in by_file.values()}
+
+
+def through_plane(card: Card, reports: Sequence[Report]) -> dict[str, Any]:
+    """The metrics of a card, with what reports of thick slices say.
+
+    Ends the program if a report measured other weights of that name.
+    """
+    factor = str(card.factor[1])
+    found: dict[str, Any] = {}
+    for about, summary in ((report["about"], report["summary"]) for report in reports):
+        if measured({"about": about})[card.name]["sha256"] != card.sha256:
+            sys.exit(f"{about['command']}: measured other weights called {card.name}: run it again")
+        cells = {
+            name: by_factor[factor][summary["main"]]
+            for name, by_factor in summary["means"].items()
+            if factor in by_factor
+        }
+        found[about["data"]] = {
+            "gain": {name: round(cell["gain"], 2) for name, cell in cells.items()},
+            "least": {name: round(cell["least_gain"], 2) for name, cell in cells.items()},
+            "how": "PSNR over that of B-spline, in dB: mean over the three axes, and along the worst of them",
+            "profile": about["profiles"][0],
+            "method": summary["main"],
+            "command": about["command"],
+        }
+    return {**card.metrics, "through_plane": found}
 
 
 def metrics_of(card: Card, reports: Sequence[Report]) -> dict[str, Any]:

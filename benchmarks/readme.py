@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def filled(text: str, cards: Mapping[str, Card]) -> str:
     """The text of a README with the tables of these cards between its marks."""
-    tables = {"quality": quality, "degradations": degradations, "volumes": volumes}
+    tables = {"quality": quality, "degradations": degradations, "volumes": volumes, "through": through}
     for name, block in ((name, table(cards)) for name, table in tables.items()):
         begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
         before, _, rest = text.partition(begin)
@@ -50,7 +50,8 @@ def filled(text: str, cards: Mapping[str, Card]) -> str:
 def quality(cards: Mapping[str, Card]) -> str:
     """PSNR, SSIM and gain of each model on the degradation that its card names."""
     rows = []
-    for name, card in cards.items():
+    flat = {name: card for name, card in cards.items() if card.factor[0] == card.factor[1]}
+    for name, card in flat.items():
         m = card.metrics
         regions = m["regions"]
         rows.append(
@@ -72,7 +73,7 @@ def quality(cards: Mapping[str, Card]) -> str:
         "in the head",
         "in the tumor",
     )
-    return _with_commands(_table(columns, rows), [card.metrics for card in cards.values()])
+    return _with_commands(_table(columns, rows), [card.metrics for card in flat.values()])
 
 
 def degradations(cards: Mapping[str, Card]) -> str:
@@ -102,6 +103,30 @@ def volumes(cards: Mapping[str, Card]) -> str:
         for name, cell in measured
     ]
     return _with_commands(_table(("gain, dB", *columns), rows), [cell for _, cell in measured], "volumes")
+
+
+def through(cards: Mapping[str, Card]) -> str:
+    """Gain over B-spline along thick axes, by volume and factor."""
+    cells = {
+        card.factor[1]: cell
+        for card in cards.values()
+        for cell in card.metrics.get("through_plane", {}).values()
+    }
+    rows = [
+        (
+            name,
+            *(
+                f"{cells[r]['gain'][name]:+.2f} ({cells[r]['least'][name]:+.2f})"
+                if name in cells[r]["gain"]
+                else ""
+                for r in sorted(cells)
+            ),
+        )
+        for name in dict.fromkeys(volume for cell in cells.values() for volume in cell["gain"])
+    ]
+    table = _table(("gain, dB", *(f"x{r}" for r in sorted(cells))), rows)
+    commands = dict.fromkeys(cell["command"] for cell in cells.values())
+    return "\n".join([table, "", "The same again by", "", "```", *commands, "```"])
 
 
 def _with_commands(table: str, sources: Sequence[Mapping[str, Any]], units: str = "patients") -> str:

@@ -184,3 +184,37 @@ def test_a_real_report_fills_a_card(fill, shipped, figshare_dir, tmp_path):
         "area+rician2": 0,
     }
     assert metrics["command"].endswith("--degradation bicubic,area+rician2 --limit 2 --out DIR")
+
+
+def test_networks_for_thick_slices_have_what_reports_through_plane_say(fill, shipped, tmp_path):
+    card = Card(
+        "espcn-r-through-x3", "espcn-r", (1, 3), "gaussian", {"width": 8, "depth": 1}, metrics={"gain": 3.0}
+    )
+    save_model(build("espcn-r", (1, 3), width=8, depth=1), card, shipped)
+    fields = dataclasses.asdict(shipped_cards()["espcn-r-through-x3"])
+    cells = {
+        "espcn-r-through": {"gain": 4.126, "least_gain": 3.0},
+        "bspline": {"gain": 0.0, "least_gain": 0.0},
+    }
+    report = {
+        "about": {
+            "data": "heads",
+            "factors": [2, 3],
+            "profiles": ["gaussian:1", "box:1"],
+            "cards": {"espcn-r-through": {"espcn-r-through-x3": fields}},
+            "command": "espcn-core evaluate --through-plane",
+        },
+        "summary": {"main": "espcn-r-through", "means": {"colin": {"2": {}, "3": cells}, "thin": {"2": {}}}},
+    }
+    path = tmp_path / "results.json"
+    path.write_text(json.dumps(report))
+    fill.main([str(path)])
+    metrics = read_card(shipped / "espcn-r-through-x3.json").metrics
+    assert metrics["gain"] == 3.0
+    (found,) = metrics["through_plane"].values()
+    assert (found["gain"], found["least"]) == ({"colin": 4.13}, {"colin": 3.0})
+    assert (found["profile"], found["command"]) == ("gaussian:1", "espcn-core evaluate --through-plane")
+    fields["sha256"] = "0"
+    path.write_text(json.dumps(report))
+    with pytest.raises(SystemExit, match="measured other weights called espcn-r-through-x3"):
+        fill.main([str(path)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -27,7 +28,7 @@ def readme(monkeypatch):
 def test_the_numbers_of_the_readme_are_those_of_the_cards(readme):
     assert readme.filled(README, shipped_cards()) == README
     rows = re.findall(r"^\| `([\w-]+)` \|", README, re.MULTILINE)
-    assert set(rows) == set(shipped_cards())
+    assert set(rows) == {name for name in shipped_cards() if "through" not in name}
 
 
 def test_another_number_in_a_card_or_in_the_readme_would_be_seen(readme, monkeypatch, tmp_path, capsys):
@@ -36,6 +37,12 @@ def test_another_number_in_a_card_or_in_the_readme_would_be_seen(readme, monkeyp
         card = cards["espcn-x4"]
         other = cards | {"espcn-x4": dataclasses.replace(card, metrics=card.metrics | change)}
         assert readme.filled(README, other) != README
+    thick = cards["espcn-r-through-x4"]
+    found = json.loads(json.dumps(thick.metrics))
+    for cell in found["through_plane"].values():
+        cell["least"] = {name: least - 0.01 for name, least in cell["least"].items()}
+    other = cards | {"espcn-r-through-x4": dataclasses.replace(thick, metrics=found)}
+    assert readme.filled(README, other) != README
 
     copy = tmp_path / "README.md"
     copy.write_text(README.replace("**+", "**+1"), encoding="utf-8")
