@@ -39,7 +39,7 @@ def make_plan(grid: Grid, request: Request, models: Callable[[tuple[int, int]], 
     """The steps that make of a volume what is asked for.
 
     The axes that stand alone come first, the thickest before the others: their slices are made finer in both
-    planes that hold the axis, and the results averaged. Two axes of the same factor come last, as the slices
+    planes that hold the axis, and the results blended. Two axes of the same factor come last, as the slices
     of one plane.
 
     Parameters

@@ -46,7 +46,7 @@ class Step:
     Attributes
     ----------
     passes : tuple of Pass
-        One, or two of the same factor whose results are averaged; none if it is only resampled.
+        One, or two of the same factor whose results are blended; none if it is only resampled.
     axis : int, optional
         Axis of the array that is made finer, if that is one alone and networks do it.
     grid : Grid

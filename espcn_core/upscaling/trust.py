@@ -30,7 +30,7 @@ def run_with_trust(
     """Upscale an array, and say voxel by voxel how much the result varies where it should not.
 
     After the result itself, the plan is run on the four mirror images of the array along two axes, with each
-    of the planes that are averaged for itself.
+    of the planes that are blended for itself.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def run_with_trust(
 
 
 def _orientations(plan: Plan) -> Iterator[Plan]:
-    """The plan with one of its planes at a time, wherever results are averaged."""
+    """The plan with one of its planes at a time, wherever two are blended."""
     for number in range(max((len(step.passes) for step in plan.steps), default=1) or 1):
         steps = tuple(
             replace(step, passes=(step.passes[number % len(step.passes)],)) if step.passes else step

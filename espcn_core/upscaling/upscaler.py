@@ -13,6 +13,7 @@ import numpy.typing as npt
 from espcn_core.degradation import SliceProfile
 from espcn_core.errors import CancelledError, VolumeError
 from espcn_core.intensity import IntensityMap, count_nonfinite
+from espcn_core.upscaling.blend import blend
 from espcn_core.upscaling.consistency import Consistency
 from espcn_core.upscaling.finish import Form, Thick, finish
 from espcn_core.upscaling.planes import thickest_axis
@@ -185,30 +186,23 @@ def _done(
     grid = values.grid.finer(step.factor)
     at_once = len(step.passes) == 1 and thick is None and grid.matches(step.grid)
     written = form if at_once else Form()
-    made = np.empty((*grid.shape, *values.array.shape[3:]), written.dtype, order="F")
-    for number, only in enumerate(step.passes):
+    results = []
+    for only in step.passes:
         sweep = Sweep(values, only, engines.load(only.model))
         if (warning := sweep.warning()) and warning not in notes:
             notes.append(warning)
-        fine = Slices(made, only.slice_axis)
-        for count in sweep.run(_fill(fine, written) if number == 0 else _average(fine), notes.append):
+        results.append(np.empty((*grid.shape, *values.array.shape[3:]), written.dtype, order="F"))
+        for count in sweep.run(_fill(Slices(results[-1], only.slice_axis), written), notes.append):
             tally.add(count)
+    made = results[0]
+    if len(results) == 2 and step.axis is not None:
+        first, second = step.passes
+        blend(made, results.pop(), step.axis, (first.slice_axis, second.slice_axis), grid.spacing)
     return (made, None) if at_once else finish(Values(made, grid), step.grid, form, thick)
 
 
 def _fill(fine: Slices, form: Form) -> Write:
     def write(number: int, rows: slice, columns: slice, image: Array) -> None:
         fine[number][rows, columns] = form.written(image)
-
-    return write
-
-
-def _average(fine: Slices) -> Write:
-    """With what another pass has written."""
-
-    def write(number: int, rows: slice, columns: slice, image: Array) -> None:
-        part = fine[number][rows, columns]
-        part += image
-        part *= 0.5
 
     return write
