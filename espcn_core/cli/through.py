@@ -1,0 +1,136 @@
+"""``espcn-core evaluate --through-plane``: thick slices made thin again, against the truth."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from espcn_core.degradation import SliceProfile
+from espcn_core.errors import RequestError
+from espcn_core.upscaling.request import MOST
+
+if TYPE_CHECKING:
+    from espcn_core.evaluation.through.records import About
+
+
+def evaluate_through_plane(
+    data: Path,
+    out: Path,
+    models: Sequence[str],
+    factors: Sequence[str],
+    profiles: Sequence[str],
+    stated: str,
+    *,
+    trust: bool,
+    jobs: int | None,
+) -> None:
+    """Measure, write the report, and show the gains.
+
+    Raises
+    ------
+    RequestError
+        If a factor, a profile or a model is none, or is named twice.
+    DataError
+        If there is no isotropic volume.
+    """
+    from rich.console import Console
+
+    try:
+        from espcn_core.cli.evaluate import bar
+        from espcn_core.evaluation.through.cases import find_volumes, read
+        from espcn_core.evaluation.through.measure import Measurement, make_example, measure
+        from espcn_core.evaluation.through.methods import (
+            INTERPOLATIONS,
+            NETWORKS,
+            find_networks,
+            parse_profile,
+            profile_name,
+        )
+        from espcn_core.evaluation.through.records import About
+        from espcn_core.evaluation.through.write import report
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        raise RequestError(f"evaluation needs {package}: pip install 'espcn-core[report]'") from None
+    from espcn_core import __version__
+
+    numbers = _factors(factors)
+    parsed = tuple(dict.fromkeys(parse_profile(name) for name in profiles))
+    if not parsed:
+        raise RequestError("no slice profile is named: give --profile as in gaussian:1,box:1")
+    told = parse_profile(stated)
+    own, cards = find_networks(models, numbers)
+    console = Console()
+    volumes, left_out = find_volumes(data)
+    for reason in left_out.values():
+        console.print(f"Left out: {reason}", markup=False, highlight=False, soft_wrap=True)
+    out.mkdir(parents=True, exist_ok=True)  # before the work, in case it cannot be
+    wanted = Measurement(volumes, numbers, parsed, own, told, trust)
+    with bar() as progress:
+        records = measure(wanted, jobs or os.cpu_count() or 1, progress)
+    names = tuple(map(profile_name, parsed))
+    about = About(
+        data=data.resolve().name,
+        volumes={name: read(name, path).look for name, path in volumes.items()},
+        left_out=left_out,
+        factors=numbers,
+        profiles=names,
+        stated=profile_name(told),
+        methods=(*INTERPOLATIONS, *NETWORKS),
+        networks=tuple(NETWORKS),
+        cards=cards,
+        command=_command(
+            models, numbers, names, None if told == SliceProfile() else profile_name(told), trust
+        ),
+        version=__version__,
+    )
+    page, summary = report(about, records, make_example(wanted), out)
+    _show(about, summary, console)
+    console.print(f"Report: {page}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _factors(names: Sequence[str]) -> tuple[int, ...]:
+    wrong = [name for name in names if not name.isdecimal() or not 2 <= int(name) <= MOST]
+    if wrong or not names:
+        raise RequestError(
+            f"factors are whole numbers from 2 to {MOST}, not {', '.join(wrong) or 'none'}: "
+            "for instance --factors 2,4"
+        )
+    return tuple(sorted({int(name) for name in names}))
+
+
+def _command(
+    models: Sequence[str], factors: Sequence[int], profiles: Sequence[str], stated: str | None, trust: bool
+) -> str:
+    """The call as others can repeat it: without this machine's folders."""
+    words = ["espcn-core", "evaluate", "--data", "PATH", "--through-plane"]
+    if models:
+        words += ["--models", ",".join(Path(name).name for name in models)]
+    words += ["--factors", ",".join(map(str, factors)), "--profile", ",".join(profiles)]
+    if stated is not None:
+        words += ["--stated", stated]
+    return shlex.join([*words, *(["--trust"] if trust else []), "--out", "DIR"])
+
+
+def _show(about: About, summary: dict[str, Any], console: Any) -> None:
+    """The gains by volume and factor, and the result in one sentence."""
+    from rich.table import Table
+
+    reference = summary["reference"]
+    others = [method for method in about.methods if method != reference]
+    title = f"Gain over {reference} in dB, mean over the three axes, {about.profiles[0]}"
+    table = Table(title=title, title_justify="left")
+    table.add_column("volume")
+    for column in ("factor", *others):
+        table.add_column(column, justify="right")
+    for volume, by_factor in summary["means"].items():
+        for factor, cells in by_factor.items():
+            gains = [cells[method]["gain"] for method in others]
+            table.add_row(volume, f"x{factor}", *("" if gain is None else f"{gain:+.2f}" for gain in gains))
+    console.print(table, markup=False)
+    for flag in summary["flags"]:
+        mark = "holds" if flag["holds"] else "fails"
+        console.print(f"{mark}: {flag['sentence']}", markup=False, highlight=False, soft_wrap=True)
+    console.print(summary["headline"], markup=False, highlight=False, soft_wrap=True)
