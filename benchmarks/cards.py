@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     stale = False
     for name, card in shipped_cards().items():
         thick = card.factor[0] != card.factor[1]
-        own = [report for report in reports if name in measured(report)]
+        own = [report for report in reports if name in report["about"]["cards"]]
         if not own:
             print(f"{name}: in none of the reports, left as it is")
             continue
@@ -77,14 +77,6 @@ def read(path: Path) -> Report:
     return report
 
 
-def measured(report: Report) -> dict[str, Any]:
-    """The cards of the weights that a report measured, by name."""
-    cards: dict[str, Any] = report["about"]["cards"]
-    if "factors" not in report["about"]:
-        return cards
-    return {card["name"]: card for by_file in cards.values() for card in by_file.values()}
-
-
 def through_plane(card: Card, reports: Sequence[Report]) -> dict[str, Any]:
     """The metrics of a card, with what reports of thick slices say.
 
@@ -93,7 +85,7 @@ def through_plane(card: Card, reports: Sequence[Report]) -> dict[str, Any]:
     factor = str(card.factor[1])
     found: dict[str, Any] = {}
     for about, summary in ((report["about"], report["summary"]) for report in reports):
-        if measured({"about": about})[card.name]["sha256"] != card.sha256:
+        if about["cards"][card.name]["sha256"] != card.sha256:
             sys.exit(f"{about['command']}: measured other weights called {card.name}: run it again")
         cells = {
             name: by_factor[factor][summary["main"]]

@@ -201,7 +201,7 @@ def test_networks_for_thick_slices_have_what_reports_through_plane_say(fill, shi
             "data": "heads",
             "factors": [2, 3],
             "profiles": ["gaussian:1", "box:1"],
-            "cards": {"espcn-r-through": {"espcn-r-through-x3": fields}},
+            "cards": {"espcn-r-through-x3": fields},
             "command": "espcn-core evaluate --through-plane",
         },
         "summary": {"main": "espcn-r-through", "means": {"colin": {"2": {}, "3": cells}, "thin": {"2": {}}}},

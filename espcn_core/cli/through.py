@@ -122,9 +122,9 @@ def _show(about: About, summary: dict[str, Any], console: Any) -> None:
     others = [method for method in about.methods if method != reference]
     title = f"Gain over {reference} in dB, mean over the three axes, {about.profiles[0]}"
     table = Table(title=title, title_justify="left")
-    table.add_column("volume")
+    table.add_column("volume", overflow="fold")
     for column in ("factor", *others):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", overflow="fold")
     for volume, by_factor in summary["means"].items():
         for factor, cells in by_factor.items():
             gains = [cells[method]["gain"] for method in others]

@@ -84,7 +84,7 @@ class About:
     methods, networks : tuple of str
         In the order of the call; networks are those of the methods that are trained.
     cards : dict
-        Of each network, for each file of weights the fields of its card.
+        Of each file of weights, the fields of its card.
     command : str
         The call as others can repeat it.
     version : str
