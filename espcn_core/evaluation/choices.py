@@ -184,12 +184,12 @@ def choose_cases(
 
     The arguments, and what is raised, are those of `choose`; the cards are those of the models.
     """
-    volumes = list(_find_volumes(data))
+    volumes = list(volume_paths(data))
     if volumes:
         if fold is not None:
             raise RequestError("--fold is one of the figshare data set, and volumes have none: leave it out")
         base = data if data.is_dir() else data.parent
-        names = tuple(_without_ending(path.relative_to(base).as_posix()) for path in volumes)
+        names = tuple(without_ending(path.relative_to(base).as_posix()) for path in volumes)
         for name in names:
             if names.count(name) > 1:
                 raise RequestError(f"{data} holds two volumes called {name}: rename or remove one of them")
@@ -252,7 +252,7 @@ def _choose_fold(cards: Mapping[str, Card], asked: int | None) -> int | None:
     return asked if asked is not None else next(iter(named.values()), None)
 
 
-def _find_volumes(data: Path) -> Iterator[Path]:
+def volume_paths(data: Path) -> Iterator[Path]:
     from espcn_core.volumes import is_volume
 
     if data.is_dir():
@@ -262,6 +262,6 @@ def _find_volumes(data: Path) -> Iterator[Path]:
         yield data
 
 
-def _without_ending(name: str) -> str:
+def without_ending(name: str) -> str:
     ending = next(ending for ending in _ENDINGS if name.lower().endswith(ending))
     return name[: -len(ending)]

@@ -114,7 +114,7 @@ def _results(wanted: Measurement, tasks: list[tuple[int, str]], jobs: int) -> It
     if jobs <= 1:
         worker = _Worker(wanted)
         for task in tasks:
-            with _one_thread():
+            with one_thread():
                 found = worker.measure(*task)
             yield found
         return
@@ -185,7 +185,7 @@ class _Worker:
         cases = self.wanted.cases
         numbers = evenly(range(len(cases)), SHIFT_SLICES)
         pairs: dict[str, list[tuple[Image, Image]]] = {name: [] for name in self.methods}
-        with _one_thread():
+        with one_thread():
             for number in numbers:
                 stack = cases.read(number)
                 stack = stack.only(evenly(range(len(stack.cases)), -(-SHIFT_SLICES // len(numbers))))
@@ -199,7 +199,7 @@ class _Worker:
     def example(self, case: str) -> Example:
         stack, slices = self.slices(self.wanted.cases.find(case))
         k = stack.cases.index(case)
-        with _one_thread():
+        with one_thread():
             coarse = coarsen(stack, self.wanted.degradations[0], self.wanted.scale)
             images = {name: method(coarse, self.wanted.scale) for name, method in self.methods.items()}
         return Example(
@@ -262,7 +262,7 @@ class _TrueSlice:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

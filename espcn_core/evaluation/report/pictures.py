@@ -19,7 +19,7 @@ from espcn_core.evaluation.report.view import Line, Window, find_window, shown_r
 from espcn_core.evaluation.table import REFERENCE
 
 _ERRORS = "magma"
-_BRIGHTEST = 99.5  # percentile of the truth that is shown white: a few vessels would darken all the rest
+BRIGHTEST = 99.5  # percentile of the truth that is shown white: a few vessels would darken all the rest
 
 
 def panels(example: Example, method: str, line: Line | None = None) -> str:
@@ -41,25 +41,25 @@ def panels(example: Example, method: str, line: Line | None = None) -> str:
     factor = example.truth.shape[0] // example.coarse.shape[0]
     outline = _outline(example, window)
     truth = example.truth[window.slices]
-    darkest, brightest = float(truth.min()), float(np.percentile(truth, _BRIGHTEST))
+    darkest, brightest = float(truth.min()), float(np.percentile(truth, BRIGHTEST))
     methods = [REFERENCE] if method == REFERENCE else [REFERENCE, method]
     errors = {name: np.abs(example.images[name] - example.truth)[window.slices] for name in methods}
-    largest = max(float(np.percentile(errors[REFERENCE], _BRIGHTEST)), np.finfo(float).tiny)
+    largest = max(float(np.percentile(errors[REFERENCE], BRIGHTEST)), np.finfo(float).tiny)
 
     def grey(image: npt.NDArray[Any]) -> str:
-        return _png(_eight_bits(image, darkest, brightest))
+        return as_png(eight_bits(image, darkest, brightest))
 
     shown = [("coarse image", grey(example.coarse[window.coarser(factor).slices]), outline)]
     shown += [(name, grey(example.images[name][window.slices]), outline) for name in methods]
     shown += [("truth", grey(truth), outline + _drawn(line, window))]
     shown += [
-        (f"error of {name}", _png(_coloured(error, largest)), outline) for name, error in errors.items()
+        (f"error of {name}", as_png(coloured(error, largest)), outline) for name, error in errors.items()
     ]
-    figures = "".join(_panel(name, png, window, extra) for name, png, extra in shown)
-    return f'<div class="panels">{figures}</div>{_scale(largest)}'
+    figures = "".join(panel(name, png, window, extra) for name, png, extra in shown)
+    return f'<div class="panels">{figures}</div>{colour_scale(largest)}'
 
 
-def _panel(name: str, png: str, window: Window, extra: str) -> str:
+def panel(name: str, png: str, window: Window, extra: str) -> str:
     height, width = window.bottom - window.top, window.right - window.left
     return (
         f'<figure><svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(name)}">'
@@ -92,7 +92,7 @@ def _drawn(line: Line | None, window: Window) -> str:
     return f'<line class="profile" {ends}/>'
 
 
-def _scale(largest: float) -> str:
+def colour_scale(largest: float) -> str:
     """The bar of colours that belongs to the error maps."""
     colours = matplotlib.colormaps[_ERRORS](np.linspace(0, 1, 6))
     stops = ", ".join(matplotlib.colors.to_hex(colour) for colour in colours)
@@ -102,17 +102,20 @@ def _scale(largest: float) -> str:
     )
 
 
-def _eight_bits(image: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
+def eight_bits(image: npt.NDArray[Any], low: float, high: float) -> npt.NDArray[np.uint8]:
+    """Values from ``low`` to ``high`` as 0 to 255."""
     scaled = (np.asarray(image, float) - low) / max(high - low, np.finfo(float).tiny)
     return np.rint(255 * np.clip(scaled, 0, 1)).astype(np.uint8)
 
 
-def _coloured(error: npt.NDArray[Any], largest: float) -> npt.NDArray[np.uint8]:
+def coloured(error: npt.NDArray[Any], largest: float) -> npt.NDArray[np.uint8]:
+    """An error from 0 to ``largest`` in colours, shape (H, W, 3)."""
     colours = np.asarray(matplotlib.colormaps[_ERRORS](np.arange(256), bytes=True))[:, :3]
-    return colours[_eight_bits(error, 0, largest)]
+    return colours[eight_bits(error, 0, largest)]
 
 
-def _png(pixels: npt.NDArray[np.uint8]) -> str:
+def as_png(pixels: npt.NDArray[np.uint8]) -> str:
+    """A PNG file in base64."""
     file = io.BytesIO()
     PillowImage.fromarray(pixels).save(file, format="PNG", optimize=True)
     return base64.b64encode(file.getvalue()).decode()

@@ -75,11 +75,11 @@ def _as_csv(records: Iterable[Record]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(fields)
     for record in records:
-        writer.writerow([_field(getattr(record, name)) for name in fields])
+        writer.writerow([field_text(getattr(record, name)) for name in fields])
     return text.getvalue()
 
 
-def _field(value: Any) -> Any:
+def field_text(value: Any) -> Any:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.8g}"
     return value

@@ -11,7 +11,7 @@ import torch
 
 from espcn_core.degradation import SliceProfile, thicken
 from espcn_core.errors import DataError, EspcnError
-from espcn_core.evaluation.choices import _find_volumes, _without_ending
+from espcn_core.evaluation.choices import volume_paths, without_ending
 from espcn_core.evaluation.records import Image, Mask
 from espcn_core.grid import Grid
 
@@ -76,8 +76,8 @@ def find_volumes(data: Path) -> tuple[dict[str, Path], dict[str, str]]:
     base = data if data.is_dir() else data.parent
     found: dict[str, Path] = {}
     left_out: dict[str, str] = {}
-    for path in _find_volumes(data):
-        name = _without_ending(path.relative_to(base).as_posix())
+    for path in volume_paths(data):
+        name = without_ending(path.relative_to(base).as_posix())
         if name in found or name in left_out:
             raise DataError(f"{data} holds two volumes called {name}: rename or remove one of them")
         try:

@@ -16,7 +16,7 @@ import torch
 
 from espcn_core.degradation import SliceProfile
 from espcn_core.errors import EspcnError
-from espcn_core.evaluation.measure import Progress, _one_thread
+from espcn_core.evaluation.measure import Progress, one_thread
 from espcn_core.evaluation.records import Image, Mask
 from espcn_core.evaluation.through import metrics
 from espcn_core.evaluation.through.cases import Truth, find_head, read
@@ -99,7 +99,7 @@ def make_example(wanted: Measurement) -> Example:
     whole = read(name, path)
     axis, across = whole.grid.world_axes.index(2), whole.grid.world_axes.index(1)
     truth = whole.cut(axis, factor)
-    with _one_thread():
+    with one_thread():
         thick, grid = truth.thick(axis, factor, wanted.profiles[0])
         head = find_head(truth.array)
         where = np.ones(truth.array.shape[across], bool) if head is None else _spread(head, across)
@@ -137,7 +137,7 @@ def _results(wanted: Measurement, tasks: list[Task], jobs: int) -> Iterator[list
     if jobs <= 1:
         worker = _Worker(wanted)
         for task in tasks:
-            with _one_thread():
+            with one_thread():
                 found = worker.measure(*task)
             yield found
         return

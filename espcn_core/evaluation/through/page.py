@@ -186,6 +186,7 @@ def _profiles_table(about: About, summary: Summary) -> str:
                 text(f"x{factor}"),
                 Cell(number(cell["stated"], 2, sign=True), cell["stated"], _worth(cell["stated"])),
                 Cell(number(cell["right"], 2, sign=True), cell["right"], _worth(cell["right"])),
+                Cell(number(cell["free"], 2, sign=True), cell["free"], _worth(cell["free"])),
                 _plain(cell["cost"], 2),
                 _plain(cell["most"], 2),
             ]
@@ -196,6 +197,7 @@ def _profiles_table(about: About, summary: Summary) -> str:
         "Factor",
         f"Gain, {about.stated} stated, dB",
         "Gain, right one stated, dB",
+        f"Gain of {about.networks[-1]}, dB",
         "Cost of the wrong guess, dB",
         "Most in a volume, dB",
     )

@@ -7,12 +7,12 @@ from html import escape
 import numpy as np
 
 from espcn_core.evaluation.report.pictures import (
-    _BRIGHTEST,
-    _coloured,
-    _eight_bits,
-    _panel,
-    _png,
-    _scale,
+    BRIGHTEST,
+    as_png,
+    colour_scale,
+    coloured,
+    eight_bits,
+    panel,
 )
 from espcn_core.evaluation.report.view import Window
 from espcn_core.evaluation.through.records import Example
@@ -27,17 +27,17 @@ def panels(example: Example) -> str:
         HTML.
     """
     truth = example.truth
-    darkest, brightest = float(truth.min()), float(np.percentile(truth, _BRIGHTEST))
+    darkest, brightest = float(truth.min()), float(np.percentile(truth, BRIGHTEST))
     errors = {name: np.abs(image - truth) for name, image in example.images.items()}
     largest = max(
-        *(float(np.percentile(error, _BRIGHTEST)) for error in errors.values()), np.finfo(float).tiny
+        *(float(np.percentile(error, BRIGHTEST)) for error in errors.values()), np.finfo(float).tiny
     )
     shown = {"thick slices": example.thick, **example.images, "truth": truth}
-    pngs = {name: _png(_eight_bits(image, darkest, brightest)) for name, image in shown.items()}
-    pngs |= {f"error of {name}": _png(_coloured(error, largest)) for name, error in errors.items()}
+    pngs = {name: as_png(eight_bits(image, darkest, brightest)) for name, image in shown.items()}
+    pngs |= {f"error of {name}": as_png(coloured(error, largest)) for name, error in errors.items()}
     window = Window(0, 0, *truth.shape)
-    figures = "".join(_panel(name, png, window, "") for name, png in pngs.items())
+    figures = "".join(panel(name, png, window, "") for name, png in pngs.items())
     return (
         f"<h2>Pictures</h2><h3>{escape(example.title)}</h3>"
-        f'<div class="panels">{figures}</div>{_scale(largest)}'
+        f'<div class="panels">{figures}</div>{colour_scale(largest)}'
     )

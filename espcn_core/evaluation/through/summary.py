@@ -53,8 +53,9 @@ def summarise(about: About, records: Sequence[Record]) -> Summary:
         ``means``: by volume, factor (as text) and method, the mean over the three axes of each metric and of
         ``gain`` and ``gain_head`` over B-spline in dB, and ``least_gain``, that of the worst axis.
         ``axes``: the same by axis as well. Both with the first profile and the stated one.
-        ``profiles``: by profile, factor and ``stated`` or ``right`` the mean ``gain`` over volumes and axes,
-        ``cost`` of the wrong guess, and ``most``: what it costs at most in a volume and factor.
+        ``profiles``: by profile and factor the mean gain over volumes and axes with the profile that was
+        ``stated`` and with the ``right`` one, and that of the network that is ``free`` of it; the ``cost`` of
+        the wrong guess, and ``most``: what it costs at most in a volume.
         ``flags``: what should hold; ``headline``: the result in one sentence.
     """
     first = [record for record in records if record.profile == about.profiles[0]]
@@ -117,15 +118,17 @@ def _average(values: Sequence[float]) -> float:
 
 
 def _profiles(about: About, records: Sequence[Record]) -> dict[str, Any]:
-    """What the main method gains by true profile, told the usual one and the right one."""
+    """What the networks gain by true profile, told the usual one and the right one."""
     psnr = {(r.volume, r.axis, r.factor, r.profile, r.stated, r.method): r.psnr for r in records}
 
-    def gain(volume: str, factor: int, profile: str, stated: str) -> float:
+    main, free = about.networks[0], about.networks[-1]
+
+    def gain(volume: str, factor: int, profile: str, stated: str, method: str = main) -> float:
         """Mean over the axes."""
         return _average(
             [
                 _less(
-                    psnr[volume, axis, factor, profile, stated, about.main],
+                    psnr[volume, axis, factor, profile, stated, method],
                     psnr[volume, axis, factor, profile, "", REFERENCE],
                 )
                 for axis in range(3)
@@ -138,10 +141,12 @@ def _profiles(about: About, records: Sequence[Record]) -> dict[str, Any]:
         for factor in about.factors:
             told = [gain(volume, factor, profile, about.stated) for volume in about.volumes]
             right = [gain(volume, factor, profile, profile) for volume in about.volumes]
+            loose = [gain(volume, factor, profile, about.stated, free) for volume in about.volumes]
             costs = [_less(after, before) for before, after in zip(told, right, strict=True)]
             found[profile][str(factor)] = {
                 "stated": _average(told),
                 "right": _average(right),
+                "free": _average(loose),
                 "cost": _average(costs),
                 "most": max(costs),
             }

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from espcn_core.evaluation.report.write import _field
+from espcn_core.evaluation.report.write import field_text
 from espcn_core.evaluation.summary import rounded
 from espcn_core.evaluation.through.page import make_page
 from espcn_core.evaluation.through.records import About, Example, Record
@@ -72,5 +72,5 @@ def _as_csv(records: Iterable[Record]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(fields)
     for record in records:
-        writer.writerow([_field(getattr(record, name)) for name in fields])
+        writer.writerow([field_text(getattr(record, name)) for name in fields])
     return text.getvalue()

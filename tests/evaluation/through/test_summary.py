@@ -83,6 +83,14 @@ def test_a_wrong_guess_costs_what_the_right_one_has_more(about, records):
     assert (box["stated"], box["right"], box["cost"], box["most"]) == (2.5, 3.0, 0.5, 0.5)
 
 
+def test_the_free_network_stands_beside_it_for_it_knows_of_no_profile(about, records):
+    found = [
+        dataclasses.replace(r, psnr=31.0) if (r.method, r.profile) == (NETWORKS[1], "box:1") else r
+        for r in records
+    ]
+    assert summarise(about, found)["profiles"]["box:1"]["4"]["free"] == 1.0
+
+
 AT = {"volume": "two", "axis": 1, "factor": 4, "profile": "gaussian:1", "method": NETWORKS[0]}
 
 
