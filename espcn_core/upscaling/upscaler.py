@@ -16,7 +16,6 @@ from espcn_core.intensity import IntensityMap, count_nonfinite
 from espcn_core.upscaling.blend import blend
 from espcn_core.upscaling.consistency import Consistency
 from espcn_core.upscaling.finish import Form, Thick, finish
-from espcn_core.upscaling.planes import thickest_axis
 from espcn_core.upscaling.resample import nearest
 from espcn_core.upscaling.slices import Slices, restore_gaps
 from espcn_core.upscaling.steps import Plan, Step
@@ -92,7 +91,7 @@ def run(
         Whether a result that is finer along the axis of thick slices is changed, as little as may be, so that
         it gives these slices again.
     profile : SliceProfile
-        Of the slices along the thickest axis; along any other axis the voxels touch.
+        Along the first axis that is made finer on its own, the thickest of these; along others voxels touch.
 
     Returns
     -------
@@ -126,19 +125,20 @@ def run(
 
     values = Values(array, plan.source, intensity)
     said, deviations = values, []
+    thick = next((step.axis for step in plan.steps if step.axis is not None), None)
     for number, step in enumerate(plan.steps):
         before, after = (
             plan.steps[n].axis if 0 <= n < len(plan.steps) else None for n in (number - 1, number + 1)
         )
         if step.axis is None or step.axis != before:
             said = values
-        thick = None
+        slices = None
         if step.axis is not None and step.axis != after:
-            own = profile if step.axis == thickest_axis(plan.source) else TOUCHING
+            own = profile if step.axis == thick else TOUCHING
             relation = Consistency(said.grid, step.grid, step.axis, own)
-            thick = Thick(said, step.axis, relation, enforced=consistent)
+            slices = Thick(said, step.axis, relation, enforced=consistent)
         last = number == len(plan.steps) - 1
-        result, deviation = _done(values, step, engines, form if last else Form(), thick, notes, tally)
+        result, deviation = _done(values, step, engines, form if last else Form(), slices, notes, tally)
         values = Values(result, step.grid)
         if deviation is not None:
             deviations.append(deviation)

@@ -331,7 +331,7 @@ def test_a_learning_rate_that_is_far_too_large_is_one_sentence(start, make_confi
 
 
 def test_a_patch_larger_than_all_slices_is_refused(start, make_config, tmp_path):
-    with pytest.raises(DataError, match="no slice has 65 coarse pixels"):
+    with pytest.raises(DataError, match="no slice has 65 x 65 coarse pixels"):
         start(make_config(patch=65), tmp_path)
 
 
