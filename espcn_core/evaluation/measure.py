@@ -5,12 +5,7 @@ A process computes with one thread: sums over more would depend on their number 
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any
@@ -20,11 +15,11 @@ import torch
 
 from espcn_core import __version__
 from espcn_core.degradation import degrade
-from espcn_core.errors import EspcnError
 from espcn_core.evaluation import metrics
 from espcn_core.evaluation.cases import NOISY, Stack, coarsen
 from espcn_core.evaluation.choices import Measurement
 from espcn_core.evaluation.methods import Method, Network, find_methods
+from espcn_core.evaluation.pool import one_thread, results
 from espcn_core.evaluation.records import About, Example, Image, Mask, Record
 from espcn_core.evaluation.regions import eroded, find_regions
 from espcn_core.evaluation.shift import best_shift
@@ -60,7 +55,7 @@ def measure(wanted: Measurement, jobs: int = 1, progress: Progress | None = None
     """
     tasks = [(number, name) for number in range(len(wanted.cases)) for name in wanted.degradations]
     records: list[Record] = []
-    for done, found in enumerate(_results(wanted, tasks, min(jobs, len(tasks))), start=1):
+    for done, found in enumerate(results(_Worker, wanted, tasks, min(jobs, len(tasks))), start=1):
         records += found
         if progress is not None:
             progress(done, len(tasks))
@@ -108,39 +103,6 @@ def describe(wanted: Measurement, records: Sequence[Record], *, data: str, comma
 def make_example(wanted: Measurement, case: str) -> Example:
     """The images of one case on the first degradation, the right way up."""
     return _Worker(wanted).example(case)
-
-
-def _results(wanted: Measurement, tasks: list[tuple[int, str]], jobs: int) -> Iterator[list[Record]]:
-    if jobs <= 1:
-        worker = _Worker(wanted)
-        for task in tasks:
-            with one_thread():
-                found = worker.measure(*task)
-            yield found
-        return
-    # Not forked: the parent's torch has threads by now.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(wanted,))
-    try:
-        yield from pool.map(_work, tasks)
-    except BrokenProcessPool as error:
-        raise EspcnError("a worker process was ended, as for want of memory: use fewer --jobs") from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-_worker: list[_Worker] = []
-"""That of this process, once it has begun."""
-
-
-def _begin(wanted: Measurement) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which ends its workers
-    torch.set_num_threads(1)
-    _worker[:] = [_Worker(wanted)]
-
-
-def _work(task: tuple[int, str]) -> list[Record]:
-    return _worker[0].measure(*task)
 
 
 class _Worker:
@@ -259,13 +221,3 @@ class _TrueSlice:
             "consistency": metrics.psnr(again, given, self.peak),
         }
         return found
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -70,7 +70,7 @@ def find_head(truth: Image) -> Mask | None:
     from scipy import ndimage
 
     low = float(truth.min())
-    bright = ndimage.binary_opening(truth > low + _SHARE * (_otsu(truth) - low), iterations=2)
+    bright = ndimage.binary_opening(truth > low + _SHARE * (otsu(truth) - low), iterations=2)
     labels, count = ndimage.label(bright)
     if not count:
         return None
@@ -107,7 +107,7 @@ def _box(mask: Mask, margin: int) -> tuple[slice, slice]:
     )
 
 
-def _otsu(image: Image) -> float:
+def otsu(image: Image) -> float:
     """Otsu's threshold, of the image without its brightest percent: fat and vessels would raise it."""
     import SimpleITK as sitk  # noqa: N813
 

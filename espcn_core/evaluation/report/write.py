@@ -45,7 +45,7 @@ def report(about: About, records: Sequence[Record], examples: Sequence[Example],
     results = {"about": rounded(dataclasses.asdict(about)), "summary": summary, "records": "records.csv"}
     ordered = sorted(records, key=lambda record: _place(about, record))
     contents = {
-        "records.csv": _as_csv(ordered),
+        "records.csv": as_csv(Record, ordered),
         "results.json": json.dumps(results, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
         + "\n",
         "report.html": make_page(about, summary, ordered, examples),
@@ -68,18 +68,18 @@ def _place(about: About, record: Record) -> tuple[int, int, int, int, str]:
     )
 
 
-def _as_csv(records: Iterable[Record]) -> str:
-    """One row per record; an empty field is a number that the region does not have."""
+def as_csv(kind: type, records: Iterable[Any]) -> str:
+    """One row per record of a dataclass; an empty field is a number that there is not."""
     text = io.StringIO()
-    fields = [field.name for field in dataclasses.fields(Record)]
+    fields = [field.name for field in dataclasses.fields(kind)]
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(fields)
     for record in records:
-        writer.writerow([field_text(getattr(record, name)) for name in fields])
+        writer.writerow([_field(getattr(record, name)) for name in fields])
     return text.getvalue()
 
 
-def field_text(value: Any) -> Any:
+def _field(value: Any) -> Any:
     if isinstance(value, float):
         return "" if math.isnan(value) else f"{value:.8g}"
     return value

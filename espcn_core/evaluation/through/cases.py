@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from espcn_core.degradation import SliceProfile, thicken
 from espcn_core.errors import DataError, EspcnError
 from espcn_core.evaluation.choices import volume_paths, without_ending
 from espcn_core.evaluation.records import Image, Mask
+from espcn_core.evaluation.regions import otsu
 from espcn_core.grid import Grid
 
 SAME = 1.01
@@ -137,7 +137,7 @@ def find_head(truth: Image) -> Mask | None:
     from scipy import ndimage
 
     low = float(truth.min())
-    bright = ndimage.binary_opening(truth > low + 0.5 * (_otsu(truth) - low))
+    bright = ndimage.binary_opening(truth > low + 0.5 * (otsu(truth) - low))
     labels, count = ndimage.label(bright)
     if not count:
         return None
@@ -149,14 +149,3 @@ def find_head(truth: Image) -> Mask | None:
         return None
     inside, outside = (float(np.median(truth[part])) - low for part in (head, ~head))
     return head if outside < _DARK * inside else None
-
-
-def _otsu(image: Image) -> float:
-    """Otsu's threshold, of the image without its brightest percent: fat and vessels would raise it."""
-    import SimpleITK as sitk  # noqa: N813
-
-    values: npt.NDArray[np.float32] = np.minimum(image, np.percentile(image, 99)).astype(np.float32)
-    otsu = sitk.OtsuThresholdImageFilter()
-    otsu.SetNumberOfThreads(1)
-    otsu.Execute(sitk.GetImageFromArray(values))
-    return float(otsu.GetThreshold())

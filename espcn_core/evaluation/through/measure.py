@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import signal
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from espcn_core.degradation import SliceProfile
-from espcn_core.errors import EspcnError
-from espcn_core.evaluation.measure import Progress, one_thread
+from espcn_core.evaluation.measure import Progress
+from espcn_core.evaluation.pool import one_thread, results
 from espcn_core.evaluation.records import Image, Mask
 from espcn_core.evaluation.through import metrics
 from espcn_core.evaluation.through.cases import Truth, find_head, read
@@ -82,7 +77,7 @@ def measure(wanted: Measurement, jobs: int = 1, progress: Progress | None = None
     """
     tasks = [(name, axis, r) for name in wanted.volumes for axis in range(3) for r in wanted.factors]
     records: list[Record] = []
-    for done, found in enumerate(_results(wanted, tasks, min(jobs, len(tasks))), start=1):
+    for done, found in enumerate(results(_Worker, wanted, tasks, min(jobs, len(tasks))), start=1):
         records += found
         if progress is not None:
             progress(done, len(tasks))
@@ -131,39 +126,6 @@ def make_example(wanted: Measurement) -> Example:
 def _spread(mask: Mask, axis: int) -> Mask:
     """Where a mask is anything at all along an axis."""
     return np.asarray(np.moveaxis(mask, axis, 0).reshape(mask.shape[axis], -1).any(axis=1))
-
-
-def _results(wanted: Measurement, tasks: list[Task], jobs: int) -> Iterator[list[Record]]:
-    if jobs <= 1:
-        worker = _Worker(wanted)
-        for task in tasks:
-            with one_thread():
-                found = worker.measure(*task)
-            yield found
-        return
-    # Not forked: the parent's torch has threads by now.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin, initargs=(wanted,))
-    try:
-        yield from pool.map(_work, tasks)
-    except BrokenProcessPool as error:
-        raise EspcnError("a worker process was ended, as for want of memory: use fewer --jobs") from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-_worker: list[_Worker] = []
-"""That of this process, once it has begun."""
-
-
-def _begin(wanted: Measurement) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which ends its workers
-    torch.set_num_threads(1)
-    _worker[:] = [_Worker(wanted)]
-
-
-def _work(task: Task) -> list[Record]:
-    return _worker[0].measure(*task)
 
 
 class _Worker:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from espcn_core.evaluation.report.write import field_text
+from espcn_core.evaluation.report.write import as_csv
 from espcn_core.evaluation.summary import rounded
 from espcn_core.evaluation.through.page import make_page
 from espcn_core.evaluation.through.records import About, Example, Record
@@ -42,7 +40,7 @@ def report(
     summary = rounded(summarise(about, records))
     results = {"about": rounded(dataclasses.asdict(about)), "summary": summary, "records": "records.csv"}
     contents = {
-        "records.csv": _as_csv(sorted(records, key=lambda record: _place(about, record))),
+        "records.csv": as_csv(Record, sorted(records, key=lambda record: _place(about, record))),
         "results.json": json.dumps(results, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
         + "\n",
         "report.html": make_page(about, summary, example),
@@ -63,14 +61,3 @@ def _place(about: About, record: Record) -> tuple[int, int, int, int, int, str]:
         about.methods.index(record.method),
         record.stated,
     )
-
-
-def _as_csv(records: Iterable[Record]) -> str:
-    """One row per record; an empty field is a number that there is not."""
-    text = io.StringIO()
-    fields = [field.name for field in dataclasses.fields(Record)]
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(fields)
-    for record in records:
-        writer.writerow([field_text(getattr(record, name)) for name in fields])
-    return text.getvalue()
