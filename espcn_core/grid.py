@@ -19,6 +19,9 @@ Triple = tuple[int, int, int]
 
 _LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
+_EQUAL = 1e-6
+"""Relative difference of lengths that is rounding."""
+
 
 def finer_affine(affine: npt.ArrayLike, factor: Sequence[int]) -> Affine:
     """The affine of the grid whose voxels are 1/factor of the old ones and tile the same field of view.
@@ -223,6 +226,38 @@ class Grid:
         step = np.eye(4)
         step[:3, 3] = index
         return self.affine @ step
+
+
+def ratios_between(old: Grid, new: Grid) -> tuple[float, float, float]:
+    """New voxels per old voxel along each axis; whole numbers are exact."""
+    i, j, k = (
+        m // n if m % n == 0 and abs(a / b - m // n) < _EQUAL * (m // n) else a / b
+        for n, m, a, b in zip(old.shape, new.shape, old.spacing, new.spacing, strict=True)
+    )
+    return i, j, k
+
+
+def step_between(old: Grid, new: Grid) -> Affine:
+    """From new to old voxel indices, shape (4, 4), for two grids of the same axes and the same centre.
+
+    `Grid.finer`, `Grid.coarser` and `Grid.respaced` keep both. New index j of m lies at old index
+    ``(j - (m - 1) / 2) / r + (n - 1) / 2``. Where ``m = n r`` that is the step of `finer_affine`, and
+    computed as there.
+
+    Raises
+    ------
+    ValueError
+        If the grids differ in more than spacing and shape.
+    """
+    step = np.eye(4)
+    ratios = ratios_between(old, new)
+    for axis, (n, m, r) in enumerate(zip(old.shape, new.shape, ratios, strict=True)):
+        step[axis, axis] = 1 / r
+        step[axis, 3] = -(r - 1) / (2 * r) if m == n * r else ((n - 1) - (m - 1) / r) / 2
+    apart = np.abs(Grid(new.shape, old.affine @ step).corners() - new.corners())
+    if apart.max() > _EQUAL * np.abs(old.corners()).max():
+        raise ValueError("the new grid has other axes or another centre than the old one")
+    return step
 
 
 def _check_factor(factor: Sequence[int]) -> None:

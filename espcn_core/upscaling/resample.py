@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from espcn_core.grid import Grid
+from espcn_core.grid import Grid, step_between
 
 Weights = npt.NDArray[np.float64]
 
@@ -47,7 +47,7 @@ def cubic_weights(source: Grid, target: Grid, axis: int) -> Weights:
 
 def positions(source: Grid, target: Grid) -> tuple[Weights, Weights, Weights]:
     """Where the target's voxels lie along each axis, in indices of the source."""
-    step = np.linalg.inv(source.affine) @ target.affine
+    step = step_between(source, target)
     i, j, k = (step[axis, axis] * np.arange(n) + step[axis, 3] for axis, n in enumerate(target.shape))
     return i, j, k
 

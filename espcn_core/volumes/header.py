@@ -27,7 +27,6 @@ file: they repair, round and re-derive fields.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 
 import nibabel as nib
 import numpy as np
@@ -37,14 +36,11 @@ from nibabel.nifti2 import Nifti2PairHeader
 from nibabel.spatialimages import HeaderDataError
 
 from espcn_core.errors import VolumeError
-from espcn_core.grid import Affine, Grid, Triple
+from espcn_core.grid import Affine, Grid, Triple, ratios_between, step_between
 
 _CLEARED = ("slice_start", "slice_end", "slice_code", "slice_duration", "cal_min", "cal_max")
 _OFFSET = ("qoffset_x", "qoffset_y", "qoffset_z")
 _ROWS = ("srow_x", "srow_y", "srow_z")
-
-_EQUAL = 1e-6
-"""Relative difference of lengths that is rounding."""
 
 # A logger of our own, under no other: nibabel's would print what it repairs on the terminal.
 _SILENT = logging.Logger("silent")
@@ -70,11 +66,10 @@ def header_on(header: nib.Nifti1Header, old: Grid, new: Grid) -> nib.Nifti1Heade
         If the grids differ in more than spacing and shape.
     """
     check_axes(header, new.shape)
-    ratios = _ratios(old, new)
-    step = _step(old, new, ratios)
+    step = step_between(old, new)
     copy = header.copy()
     readable = repaired(header)
-    for axis, (n, r) in enumerate(zip(new.shape, ratios, strict=True), start=1):
+    for axis, (n, r) in enumerate(zip(new.shape, ratios_between(old, new), strict=True), start=1):
         if r != 1:
             copy["dim"][axis] = n
             # Readers take a pixdim of 0 for 1, and so must what we divide.
@@ -149,28 +144,3 @@ def best_affine(header: nib.Nifti1Header) -> Affine:
         return np.asarray(repaired(header).get_best_affine(), dtype=np.float64)
     except (ValueError, HeaderDataError):
         raise ValueError("the quaternion of the qform is no rotation") from None
-
-
-def _ratios(old: Grid, new: Grid) -> tuple[float, float, float]:
-    """New voxels per old voxel along each axis; whole numbers are exact."""
-    i, j, k = (
-        m // n if m % n == 0 and abs(a / b - m // n) < _EQUAL * (m // n) else a / b
-        for n, m, a, b in zip(old.shape, new.shape, old.spacing, new.spacing, strict=True)
-    )
-    return i, j, k
-
-
-def _step(old: Grid, new: Grid, ratios: Sequence[float]) -> Affine:
-    """From new to old voxel indices, shape (4, 4): the middle of each axis stays where it is.
-
-    New index j of m lies at old index ``(j - (m - 1) / 2) / r + (n - 1) / 2``. Where ``m = n r`` that is the
-    step of `espcn_core.grid.finer_affine`, and computed as there.
-    """
-    step = np.eye(4)
-    for axis, (n, m, r) in enumerate(zip(old.shape, new.shape, ratios, strict=True)):
-        step[axis, axis] = 1 / r
-        step[axis, 3] = -(r - 1) / (2 * r) if m == n * r else ((n - 1) - (m - 1) / r) / 2
-    apart = np.abs(Grid(new.shape, old.affine @ step).corners() - new.corners())
-    if apart.max() > _EQUAL * np.abs(old.corners()).max():
-        raise ValueError("the new grid has other axes or another centre than the old one")
-    return step

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,20 +11,10 @@ from typing import Any
 import pytest
 import torch
 
+from espcn_core.evaluation.pool import one_thread
 from espcn_core.figshare import open_source
 from espcn_core.training.config import TrainingConfig
 from espcn_core.training.run import Result, begin, resumable, train
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Networks this small gain nothing from more, and wait for them where other work has the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True, scope="module")
