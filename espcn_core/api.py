@@ -52,7 +52,8 @@ def upscale(
         old one, the field of view is kept to half a new voxel, and its centre exactly.
     slice_thickness : float, optional
         Full width at half maximum of the slices in mm, where an axis is made finer on its own. By default
-        what the DICOM tag (0018,0050) of a SimpleITK image says, or else the distance between the slices.
+        what the DICOM tag (0018,0050) of a SimpleITK image says; or else 0.8, 1 or 1.2 times the distance
+        between the slices, whichever explains them best.
     consistent : bool
         Whether an axis that is made finer on its own is corrected until the result, made thick again, gives
         the image's own slices.
@@ -153,8 +154,8 @@ def upscale_array(
 
 def slice_profile(
     plan: Plan, asked: float | None, found: float | None = None
-) -> tuple[SliceProfile, str | None]:
-    """The profile of the slices along the axis that a plan makes finer on its own; if several, the first.
+) -> tuple[SliceProfile | None, str | None]:
+    """The known profile of slices along the axis that a plan makes finer on its own; if several, the first.
 
     Parameters
     ----------
@@ -166,8 +167,8 @@ def slice_profile(
 
     Returns
     -------
-    SliceProfile
-        By default as thick as the slices are apart.
+    SliceProfile or None
+        None if it is not known, or there is no such axis.
     str or None
         A sentence if ``found`` cannot be true and was left out.
 
@@ -179,7 +180,7 @@ def slice_profile(
     axis = next((step.axis for step in plan.steps if step.axis is not None), None)
     thickness = found if asked is None else asked
     if axis is None or thickness is None:
-        return SliceProfile(), None
+        return None, None
     apart = plan.source.spacing[axis]
     if _THINNEST <= thickness / apart <= _THICKEST:
         return SliceProfile(thickness=thickness / apart), None
@@ -187,7 +188,7 @@ def slice_profile(
         f"a slice thickness of {thickness:.4g} mm does not go with slices that are {apart:.4g} mm apart"
     )
     if asked is None:
-        return SliceProfile(), f"{sentence}, and is left out"
+        return None, f"{sentence}, and is left out"
     raise RequestError(f"{sentence}: give {_THINNEST * apart:.4g} to {_THICKEST * apart:.4g} mm")
 
 

@@ -199,8 +199,8 @@ def _upscale(job: Job, wanted: Wanted, engines: Engines, watcher: Watcher, stop:
     return Outcome(job, "done", plan=str(plan), notes=tuple(notes), deviation=result.deviation)
 
 
-def _profile(job: Job, plan: Plan, asked: float | None) -> tuple[SliceProfile, list[str]]:
-    """The profile of the slices, and what is to be said of it."""
+def _profile(job: Job, plan: Plan, asked: float | None) -> tuple[SliceProfile | None, list[str]]:
+    """The profile of the slices if it is known, and what is to be said of it."""
     if all(step.axis is None for step in plan.steps):
         return slice_profile(plan, asked)[0], [] if asked is None else [_NO_USE]
     if asked is not None:
@@ -208,7 +208,7 @@ def _profile(job: Job, plan: Plan, asked: float | None) -> tuple[SliceProfile, l
     found, unread = volumes.read_slice_thickness(job.source)
     profile, unlikely = slice_profile(plan, None, found)
     used = None
-    if found is not None and unlikely is None and abs(profile.thickness - 1) > _EQUAL:
+    if profile is not None and abs(profile.thickness - 1) > _EQUAL:
         used = f"its slices are taken as {found:.4g} mm thick, as the JSON file beside it says"
     return profile, [note for note in (unread, unlikely, used) if note]
 

@@ -21,7 +21,7 @@ Plane = Literal["auto", "axial", "coronal", "sagittal"]
 
 _TABLE_REGIONS = ("image", "head")
 
-_FACTORS, _PROFILE, _STATED = "2,3,4,6", "gaussian:1", "gaussian:1"
+_FACTORS, _PROFILE, _STATED = "2,3,4,6", "gaussian:1", "unknown"
 
 
 def evaluate(
@@ -104,7 +104,11 @@ def evaluate(
         ),
     ] = _PROFILE,
     stated: Annotated[
-        str, typer.Option(metavar="NAME", help="Through plane: the slice profile that the networks are told.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Through plane: the slice profile that the networks are told; unknown if nothing.",
+        ),
     ] = _STATED,
     trust: Annotated[
         bool, typer.Option("--trust", help="Through plane: compare the trust map with the error, too.")

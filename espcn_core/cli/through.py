@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from espcn_core.degradation import SliceProfile
 from espcn_core.errors import RequestError
 from espcn_core.upscaling.request import MOST
 
@@ -47,6 +46,7 @@ def evaluate_through_plane(
             NETWORKS,
             find_networks,
             parse_profile,
+            parse_stated,
             profile_name,
         )
         from espcn_core.evaluation.through.records import About
@@ -60,7 +60,7 @@ def evaluate_through_plane(
     parsed = tuple(dict.fromkeys(parse_profile(name) for name in profiles))
     if not parsed:
         raise RequestError("no slice profile is named: give --profile as in gaussian:1,box:1")
-    told = parse_profile(stated)
+    told = parse_stated(stated)
     own, cards = find_networks(models, numbers)
     console = Console()
     volumes, left_out = find_volumes(data)
@@ -81,9 +81,7 @@ def evaluate_through_plane(
         methods=(*INTERPOLATIONS, *NETWORKS),
         networks=tuple(NETWORKS),
         cards=cards,
-        command=_command(
-            models, numbers, names, None if told == SliceProfile() else profile_name(told), trust
-        ),
+        command=_command(models, numbers, names, None if told is None else profile_name(told), trust),
         version=__version__,
     )
     page, summary = report(about, records, make_example(wanted), out)

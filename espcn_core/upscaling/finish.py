@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from espcn_core.degradation import SliceProfile
 from espcn_core.grid import Grid
 from espcn_core.intensity import IntensityMap
 from espcn_core.upscaling.consistency import Consistency
+from espcn_core.upscaling.likeliest import likeliest_profile
 from espcn_core.upscaling.resample import cubic_weights
 from espcn_core.upscaling.slices import Slices
 from espcn_core.upscaling.sweep import Values
@@ -53,19 +55,37 @@ class Thick:
     ----------
     values : Values
     axis : int
-    relation : Consistency
-        Of these and the fine values.
+    profile : SliceProfile, optional
+        Of these slices; the likeliest one if it is not known.
     enforced : bool
-        Whether the fine values are changed to it.
+        Whether the fine values are changed until they give the thick ones again.
     """
 
     values: Values
     axis: int
-    relation: Consistency
+    profile: SliceProfile | None
     enforced: bool
 
 
-def finish(made: Values, grid: Grid, form: Form, thick: Thick | None = None) -> tuple[Array, float | None]:
+@dataclass(frozen=True)
+class Agreement:
+    """How well what was written agrees with thick slices.
+
+    Attributes
+    ----------
+    profile : SliceProfile
+        That they were taken to have.
+    deviation : float
+        The largest one, as a part of their range.
+    """
+
+    profile: SliceProfile
+    deviation: float
+
+
+def finish(
+    made: Values, grid: Grid, form: Form, thick: Thick | None = None
+) -> tuple[Array, Agreement | None]:
     """The values on another grid, consistent with thick slices, in a form.
 
     Parameters
@@ -81,10 +101,12 @@ def finish(made: Values, grid: Grid, form: Form, thick: Thick | None = None) -> 
     -------
     ndarray
         In Fortran order.
-    float, optional
-        Largest deviation from the thick slices, as a part of their range, of what was written.
+    Agreement, optional
+        Of what was written with the thick slices.
     """
     before = made.grid
+    if thick is not None and thick.profile is None:
+        thick = replace(thick, profile=likeliest_profile(thick.values, made, thick.axis))
     moved = [axis for axis in range(3) if not _same_along(before, grid, axis)]
     if len(moved) == 3:  # a slice has two of them
         half = before.respaced((*grid.spacing[:2], before.spacing[2]))
@@ -99,51 +121,54 @@ def finish(made: Values, grid: Grid, form: Form, thick: Thick | None = None) -> 
     array = made.array
     if moved or made.intensity is not None or array.dtype != form.dtype:
         array = np.empty((*grid.shape, *array.shape[3:]), form.dtype, order="F")
-    judge = None if thick is None else _Judge(thick, across)
+    judge = None if thick is None or thick.profile is None else _Judge(thick, thick.profile, grid, across)
     slices = Slices(array, across)
     for n, image in enumerate(made.filled(across, range(len(slices)))):
         image = image if first is None else first @ image
         image = image if second is None else image @ second.T
-        if judge is not None and judge.thick.enforced:
+        if judge is not None and judge.enforced:
             image = judge.changed(image, n)
         slices[n][...] = form.written(image)
         if judge is not None:
             judge.look(form.read(slices[n]), n)
-    return array, None if judge is None else judge.deviation
+    return array, None if judge is None else judge.agreement
 
 
 class _Judge:
     """Thick slices seen across another axis."""
 
-    def __init__(self, thick: Thick, across: int) -> None:
-        self.thick = thick
+    def __init__(self, thick: Thick, profile: SliceProfile, fine: Grid, across: int) -> None:
+        self.enforced = thick.enforced
+        self._profile = profile
+        self._relation = Consistency(thick.values.grid, fine, thick.axis, profile)
+        self._values = thick.values
         self._across = across
         self._turned = thick.axis != min(axis for axis in range(3) if axis != across)
         self._most = 0.0
         self._low, self._high = np.inf, -np.inf
 
     @property
-    def deviation(self) -> float:
-        """The largest one seen, as a part of the range of the thick values."""
+    def agreement(self) -> Agreement:
+        """Of all slices that were looked at."""
         span = self._high - self._low
-        return self._most / span if span > 0 else self._most
+        return Agreement(self._profile, self._most / span if span > 0 else self._most)
 
     def changed(self, image: Image, number: int) -> Image:
         """A fine slice, made consistent."""
-        fine = self.thick.relation(self._upright(image), self._said(number))
+        fine = self._relation(self._upright(image), self._said(number))
         return self._upright(fine)
 
     def look(self, image: Image, number: int) -> None:
         """Take account of a fine slice."""
         said = self._said(number)
-        lacking = self.thick.relation.lacking(self._upright(image), said)
+        lacking = self._relation.lacking(self._upright(image), said)
         self._most = max(self._most, float(np.abs(lacking).max()))
         finite = said[np.isfinite(said)]
         if finite.size:
             self._low, self._high = min(self._low, float(finite.min())), max(self._high, float(finite.max()))
 
     def _said(self, number: int) -> Image:
-        (image,) = self.thick.values.raw(self._across, [number])
+        (image,) = self._values.raw(self._across, [number])
         return self._upright(image)
 
     def _upright(self, image: Image) -> Image:

@@ -14,8 +14,7 @@ from espcn_core.degradation import SliceProfile
 from espcn_core.errors import CancelledError, VolumeError
 from espcn_core.intensity import IntensityMap, count_nonfinite
 from espcn_core.upscaling.blend import blend
-from espcn_core.upscaling.consistency import Consistency
-from espcn_core.upscaling.finish import Form, Thick, finish
+from espcn_core.upscaling.finish import Agreement, Form, Thick, finish
 from espcn_core.upscaling.resample import nearest
 from espcn_core.upscaling.slices import Slices, restore_gaps
 from espcn_core.upscaling.steps import Plan, Step
@@ -25,9 +24,6 @@ from espcn_core.upscaling.torch_engine import Engines
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], bool | None]
 """Gets the number of slices done and of all slices; returns False to stop the run."""
-
-TOUCHING = SliceProfile()
-"""Slices as most are: a Gaussian profile as wide as they are apart."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +44,16 @@ class Result:
         as slices of the profile would show it, as a part of their range, after rounding to the result's type.
         Where other axes are made finer afterwards, the values before that are taken. None if no axis is made
         finer on its own.
+    profile : SliceProfile, optional
+        That the thick slices were taken to have: what was stated, or else what is likeliest. Of the first
+        axis that is made finer on its own; None if there is none.
     """
 
     array: Array
     device: str
     notes: tuple[str, ...]
     deviation: float | None = None
+    profile: SliceProfile | None = None
 
 
 def run(
@@ -67,7 +67,7 @@ def run(
     engines: Engines | None = None,
     progress: Progress | None = None,
     consistent: bool = True,
-    profile: SliceProfile = TOUCHING,
+    profile: SliceProfile | None = None,
 ) -> Result:
     """Upscale an array by a plan.
 
@@ -90,8 +90,9 @@ def run(
     consistent : bool
         Whether a result that is finer along the axis of thick slices is changed, as little as may be, so that
         it gives these slices again.
-    profile : SliceProfile
-        Along the first axis that is made finer on its own, the thickest of these; along others voxels touch.
+    profile : SliceProfile, optional
+        Along the first axis that is made finer on its own, the thickest of these. By default, and along
+        others, the likeliest one (`espcn_core.upscaling.likeliest`).
 
     Returns
     -------
@@ -124,29 +125,44 @@ def run(
     tally = _Tally(slice_count(plan, array), progress)
 
     values = Values(array, plan.source, intensity)
-    said, deviations = values, []
-    thick = next((step.axis for step in plan.steps if step.axis is not None), None)
+    said, agreements = values, list[Agreement]()
+    thickest = next((step.axis for step in plan.steps if step.axis is not None), None)
     for number, step in enumerate(plan.steps):
         before, after = (
             plan.steps[n].axis if 0 <= n < len(plan.steps) else None for n in (number - 1, number + 1)
         )
         if step.axis is None or step.axis != before:
             said = values
-        slices = None
+        stated = profile if step.axis == thickest else None
+        thick = None
         if step.axis is not None and step.axis != after:
-            own = profile if step.axis == thick else TOUCHING
-            relation = Consistency(said.grid, step.grid, step.axis, own)
-            slices = Thick(said, step.axis, relation, enforced=consistent)
+            thick = Thick(said, step.axis, stated, enforced=consistent)
         last = number == len(plan.steps) - 1
-        result, deviation = _done(values, step, engines, form if last else Form(), slices, notes, tally)
+        result, agreement = _done(values, step, engines, form if last else Form(), thick, notes, tally)
         values = Values(result, step.grid)
-        if deviation is not None:
-            deviations.append(deviation)
+        if thick is not None and agreement is not None:
+            agreements.append(agreement)
+            if consistent and stated is None and agreement.profile.thickness != 1:
+                notes.append(_judged(agreement.profile, said.grid.spacing[thick.axis]))
     if not plan.steps:
         values = Values(finish(values, plan.target, form)[0], plan.target)
     if gaps:
         restore_gaps(values.array, array, nearest(plan.source, plan.target))
-    return Result(values.array, str(engines.device), tuple(notes), max(deviations, default=None))
+    return Result(
+        values.array,
+        str(engines.device),
+        tuple(notes),
+        max((found.deviation for found in agreements), default=None),
+        agreements[0].profile if agreements else None,
+    )
+
+
+def _judged(profile: SliceProfile, apart: float) -> str:
+    """What the user should know of a profile that nobody stated."""
+    return (
+        f"the slices are {apart:.4g} mm apart and taken as {apart * profile.thickness:.4g} mm thick, "
+        "which explains them best: state their thickness if you know it"
+    )
 
 
 def slice_count(plan: Plan, array: Array) -> int:
@@ -179,8 +195,8 @@ def _done(
     thick: Thick | None,
     notes: list[str],
     tally: _Tally,
-) -> tuple[Array, float | None]:
-    """The volume after a step, and how far it deviates from the thick slices."""
+) -> tuple[Array, Agreement | None]:
+    """The volume after a step, and how it agrees with the thick slices."""
     if not step.passes:
         return finish(values, step.grid, form, thick)
     grid = values.grid.finer(step.factor)

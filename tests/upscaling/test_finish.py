@@ -36,11 +36,11 @@ def test_every_axis_that_differs_is_resampled_and_no_other(axes):
     expected = array.astype(np.float64)
     for axis in axes:
         expected = along(cubic_weights(GRID, target, axis), expected, axis)
-    made, deviation = finish(Values(array.copy(order="F"), GRID), target, Form())
+    made, agreement = finish(Values(array.copy(order="F"), GRID), target, Form())
     assert made.shape == (*target.shape, 2)
     assert made.dtype == np.float32
     assert made.flags.f_contiguous
-    assert deviation is None
+    assert agreement is None
     np.testing.assert_allclose(made, expected, atol=1e-5)
 
 
@@ -81,11 +81,11 @@ def test_thick_slices_change_each_line_along_their_axis_for_itself(axis, back, e
     said, array = head((*thick.shape, 2)), head((*fine.shape, 2))
     relation = Consistency(thick, fine, axis, profile)
     form = Form(np.dtype(np.int16), back) if back is not None else Form()
-    made, deviation = finish(
+    made, agreement = finish(
         Values(array.copy(order="F"), fine),
         fine,
         form,
-        Thick(Values(said, thick), axis, relation, enforced),
+        Thick(Values(said, thick), axis, profile, enforced),
     )
     lines = np.moveaxis(array, axis, 0).reshape(fine.shape[axis], -1)
     if enforced:
@@ -95,6 +95,8 @@ def test_thick_slices_change_each_line_along_their_axis_for_itself(axis, back, e
     tolerance = 1e-5 if back is None else 0.501 / 50
     np.testing.assert_allclose(form.read(made), expected, atol=tolerance)
     again = along(profile_weights(thick, fine, axis, profile), form.read(made), axis)
+    assert agreement.profile == profile
+    deviation = agreement.deviation
     assert deviation == pytest.approx(np.abs(again - said).max() / np.ptp(said), abs=1e-6)
     assert (deviation < 1e-5) == (enforced and back is None)
 
@@ -102,12 +104,23 @@ def test_thick_slices_change_each_line_along_their_axis_for_itself(axis, back, e
 def test_thick_slices_are_met_on_a_grid_that_is_no_whole_multiple():
     thick = Grid((5, 4, 6), np.diag([1.0, 1, 2.6, 1]))
     made_grid, fine = thick.finer((1, 1, 3)), thick.respaced((1, 1, 1))
-    relation = Consistency(thick, fine, 2, SliceProfile())
     said = head(thick.shape)
     values = Values(head(made_grid.shape), made_grid)
-    array, deviation = finish(values, fine, Form(), Thick(Values(said, thick), 2, relation, True))
+    array, agreement = finish(values, fine, Form(), Thick(Values(said, thick), 2, SliceProfile(), True))
     assert array.shape == fine.shape
-    assert deviation < 1e-5
+    assert agreement.deviation < 1e-5
+
+
+@pytest.mark.parametrize("thickness", [0.8, 1.0, 1.2])
+def test_slices_of_an_unknown_profile_are_taken_to_have_the_likeliest(thickness):
+    thick = Grid((5, 4, 8), np.diag([1.0, 1, 3, 1]))
+    fine, profile = thick.finer((1, 1, 3)), SliceProfile(thickness=thickness)
+    array = head(fine.shape)
+    said = along(profile_weights(thick, fine, 2, profile), array, 2).astype(np.float32)
+    values = Values(array.copy(order="F"), fine)
+    made, agreement = finish(values, fine, Form(), Thick(Values(said, thick), 2, None, True))
+    assert agreement.profile == profile
+    np.testing.assert_allclose(made, array, atol=1e-5)
 
 
 def test_what_is_not_finite_has_no_deviation():
@@ -115,8 +128,7 @@ def test_what_is_not_finite_has_no_deviation():
     fine = thick.finer((1, 1, 3))
     said = head(thick.shape)
     said[2, 1, 3] = np.nan
-    relation = Consistency(thick, fine, 2, SliceProfile())
-    values = Values(said, thick, IntensityMap(0.0, 1.0))
-    made, deviation = finish(Values(head(fine.shape), fine), fine, Form(), Thick(values, 2, relation, True))
+    known = Thick(Values(said, thick, IntensityMap(0.0, 1.0)), 2, SliceProfile(), True)
+    made, agreement = finish(Values(head(fine.shape), fine), fine, Form(), known)
     assert np.isfinite(made).all()
-    assert deviation < 1e-5
+    assert agreement.deviation < 1e-5

@@ -214,7 +214,7 @@ def test_the_deviation_is_that_of_the_values_that_come_out(models, dtype, consis
     array = head()
     array = (array / array.max() * 80 + 80).astype(dtype)
     plan = thick_plan(array, models(bicubic=True))
-    result = run(plan, array, device="cpu", consistent=consistent)
+    result = run(plan, array, device="cpu", consistent=consistent, profile=SliceProfile())
     assert result.array.dtype == np.dtype(dtype)
     assert result.array.flags.f_contiguous
     again = thicken(torch.from_numpy(result.array.astype(np.float64)), 2, 4, SliceProfile()).numpy()
@@ -247,10 +247,26 @@ def test_an_axis_in_two_stages_is_held_to_what_there_was_before_the_first(models
     array = head((10, 9, 7))
     plan = thick_plan(array, models(), spacing=8.1)
     assert [step.axis for step in plan.steps] == [2, 2]
-    result = run(plan, array, device="cpu")
+    result = run(plan, array, device="cpu", profile=SliceProfile())
     assert result.array.shape == (10, 9, 63)
     again = thicken(torch.from_numpy(result.array), 2, 9, SliceProfile()).numpy()
     np.testing.assert_allclose(again, array, atol=1e-5 * np.ptp(array))
+
+
+def test_slices_of_a_profile_that_nobody_states_are_judged(models):
+    """Cubic interpolation, which these networks are, leaves a volume smooth: thinner slices explain it."""
+    array = head()
+    plan = thick_plan(array, models(bicubic=True), spacing=5)
+    result = run(plan, array, device="cpu")
+    assert result.profile == SliceProfile(thickness=0.8)
+    assert result.notes == (
+        "the slices are 5 mm apart and taken as 4 mm thick, which explains them best: "
+        "state their thickness if you know it",
+    )
+    stated = run(plan, array, device="cpu", profile=result.profile)
+    np.testing.assert_array_equal(result.array, stated.array)
+    assert (stated.profile, stated.notes) == (result.profile, ())
+    assert run(plan, array, device="cpu", consistent=False).notes == ()
 
 
 def test_all_three_axes_finer(models):
@@ -374,7 +390,7 @@ def test_progress_counts_the_slices_of_all_passes_and_can_stop(models):
 def test_both_planes_warn_once_of_what_the_network_has_not_seen(models):
     array = head((10, 9, 7))
     plan = thick_plan(array, models(spacing_range_mm=[0.5, 0.5]))
-    (note,) = run(plan, array, device="cpu").notes
+    (note,) = run(plan, array, device="cpu", profile=SliceProfile()).notes
     assert note == (
         "random-1x4 was trained on pixels of 0.125 x 0.5 mm, not 0.9 x 3.6 mm: "
         "the result may be no better than interpolation"

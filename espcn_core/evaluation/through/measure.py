@@ -46,8 +46,9 @@ class Measurement:
         The first is the one of all tables but that of the profiles.
     models : dict
         Weights that are taken for their factors instead of those that ship.
-    stated : SliceProfile
-        What the networks are told, unless it is measured what the right profile would have given.
+    stated : SliceProfile, optional
+        What the networks are told, unless it is measured what the right profile would have given; None where
+        they are to judge for themselves.
     trust : bool
         Whether trust maps are compared with the error.
     """
@@ -56,7 +57,7 @@ class Measurement:
     factors: tuple[int, ...]
     profiles: tuple[SliceProfile, ...]
     models: Mapping[tuple[int, int], str]
-    stated: SliceProfile
+    stated: SliceProfile | None
     trust: bool = False
 
 
@@ -157,13 +158,14 @@ class _Worker:
             plan = self.networks.plan(grid, axis, factor)
             for method, consistent in NETWORKS.items():
                 # A free network makes the same of it, whatever profile it is told.
-                for stated in dict.fromkeys((usual, profile)) if consistent else (usual,):
+                told = dict.fromkeys((usual, profile)) if consistent else (usual,)
+                for stated in told:
                     trust = None
                     if self.wanted.trust and consistent and stated == usual:
                         fine, trust = self.networks.trusted(thick, plan, stated)
                     else:
                         fine = self.networks(thick, plan, stated, consistent=consistent)
-                    records.append(against.record(method, fine, thick, profile, stated, trust))
+                    records.append(against.record(method, fine, thick, profile, profile_name(stated), trust))
         return records
 
 
@@ -183,7 +185,7 @@ class _Against:
         fine: Image,
         thick: Image,
         profile: SliceProfile,
-        stated: SliceProfile | None = None,
+        stated: str = "",
         trust: Image | None = None,
     ) -> Record:
         true, axis, factor = self.truth.array, self.axis, self.factor
@@ -198,7 +200,7 @@ class _Against:
             slices=plane_of(self.truth.grid, axis),
             factor=factor,
             profile=profile_name(profile),
-            stated="" if stated is None else profile_name(stated),
+            stated=stated,
             method=method,
             psnr=metrics.decibels(mse, self.peak),
             psnr_head=head,

@@ -15,6 +15,7 @@ from espcn_core.degradation import SliceProfile
 from espcn_core.errors import RequestError
 from espcn_core.evaluation.methods import itk_weights
 from espcn_core.evaluation.records import Image
+from espcn_core.evaluation.through.records import UNKNOWN
 from espcn_core.grid import Grid
 from espcn_core.models import did_you_mean
 from espcn_core.models.cards import default_model, find_weights, read_card
@@ -95,12 +96,12 @@ class Networks:
         i, j, k = (factor if a == axis else 1 for a in range(3))
         return make_plan(grid, Request(scale=(i, j, k)), self.model)
 
-    def __call__(self, thick: Image, plan: Plan, stated: SliceProfile, *, consistent: bool) -> Image:
-        """The thin volume, shape (I, J, K), in float32."""
+    def __call__(self, thick: Image, plan: Plan, stated: SliceProfile | None, *, consistent: bool) -> Image:
+        """The thin volume, shape (I, J, K), in float32; of a profile that is None, the networks judge."""
         result = run(plan, thick, engines=self.engines, consistent=consistent, profile=stated)
         return result.array
 
-    def trusted(self, thick: Image, plan: Plan, stated: SliceProfile) -> tuple[Image, Image]:
+    def trusted(self, thick: Image, plan: Plan, stated: SliceProfile | None) -> tuple[Image, Image]:
         """The consistent volume, and its trust map."""
         result, trust = run_with_trust(plan, thick, engines=self.engines, profile=stated)
         return result.array, trust
@@ -166,6 +167,11 @@ def parse_profile(text: str) -> SliceProfile:
     return SliceProfile(shape, width)
 
 
-def profile_name(profile: SliceProfile) -> str:
-    """As `parse_profile` takes it."""
-    return f"{profile.shape}:{profile.thickness:g}"
+def parse_stated(text: str) -> SliceProfile | None:
+    """What is known of a profile, as it is named on the command line; None for ``unknown``."""
+    return None if text == UNKNOWN else parse_profile(text)
+
+
+def profile_name(profile: SliceProfile | None) -> str:
+    """As `parse_stated` takes it."""
+    return UNKNOWN if profile is None else f"{profile.shape}:{profile.thickness:g}"

@@ -10,7 +10,7 @@ from typing import Any
 from espcn_core.evaluation.report.markup import Cell, number, sentence, significant, table, terms, text
 from espcn_core.evaluation.report.words import FILES
 from espcn_core.evaluation.through.pictures import panels
-from espcn_core.evaluation.through.records import About, Example
+from espcn_core.evaluation.through.records import UNKNOWN, About, Example
 from espcn_core.evaluation.through.summary import Summary
 
 _MEANS = """
@@ -79,13 +79,19 @@ def _measured(about: About) -> str:
         ("Data", f"{about.data}: {volumes}"),
         ("Left out", "; ".join(about.left_out.values())),
         ("Task", f"slices {factors} as thick along one axis, made thin again"),
-        ("Slice profile", f"{about.profiles[0]} made the slices; the networks are told {about.stated}"),
+        ("Slice profile", f"{about.profiles[0]} made the slices; {_told(about)}"),
         ("Other profiles", ", ".join(about.profiles[1:])),
         ("Methods", ", ".join(about.methods)),
         ("Weights", ", ".join(about.cards)),
         ("Version", f"espcn-core {about.version}"),
     ]
     return terms([(name, escape(value)) for name, value in pairs if value])
+
+
+def _told(about: About) -> str:
+    if about.stated == UNKNOWN:
+        return "the networks are told nothing of it"
+    return f"the networks are told {about.stated}"
 
 
 def _means_table(about: About, summary: Summary) -> str:
@@ -195,10 +201,10 @@ def _profiles_table(about: About, summary: Summary) -> str:
         groups.append((f"True profile {profile}", rows))
     columns = (
         "Factor",
-        f"Gain, {about.stated} stated, dB",
+        "Gain, nothing stated, dB" if about.stated == UNKNOWN else f"Gain, {about.stated} stated, dB",
         "Gain, right one stated, dB",
         f"Gain of {about.networks[-1]}, dB",
-        "Cost of the wrong guess, dB",
+        "Cost of not knowing it, dB",
         "Most in a volume, dB",
     )
     caption = f"Gain of {summary['main']} over {summary['reference']}, mean over volumes and axes"

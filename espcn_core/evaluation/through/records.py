@@ -12,6 +12,9 @@ from espcn_core.evaluation.records import Image
 REFERENCE = "bspline"
 """The method that gains are measured against."""
 
+UNKNOWN = "unknown"
+"""What is stated of a profile where nothing is."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -29,7 +32,7 @@ class Record:
     profile : str
         The slice profile that made it thick: ``gaussian:1``.
     stated : str
-        The profile that a network was told; empty for interpolations, which know of none.
+        The profile that a network was told, or ``unknown``; empty for interpolations, which know of none.
     method : str
     psnr : float
         In dB, of the whole volume; the peak is the range of the true volume, for all methods and factors.
@@ -80,7 +83,7 @@ class About:
     profiles : tuple of str
         That made the volumes thick. The first is the one of all tables but that of the profiles.
     stated : str
-        The profile that the networks were told.
+        The profile that the networks were told, or ``unknown``.
     methods, networks : tuple of str
         In the order of the call; networks are those of the methods that are trained.
     cards : dict
