@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class EspcnError(Exception):
     """Something that the user can act on; the message is one sentence that names the value and the remedy."""
@@ -25,3 +28,10 @@ class DataError(EspcnError, ValueError):
 
 class CancelledError(EspcnError):
     """The user stopped the run before it was done."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name: the nearest known ones, or all of them."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"; did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(known)}"

@@ -14,8 +14,9 @@ import espcn_core
 from espcn_core.api import slice_profile
 from espcn_core.degradation import SliceProfile, thicken
 from espcn_core.grid import Grid
-from espcn_core.models import build
-from espcn_core.models.cards import Card, save_model
+from espcn_core.models.cards import Card
+from espcn_core.models.registry import build
+from espcn_core.models.trained import save_model
 from espcn_core.upscaling.plan import Request, make_plan
 
 ARRAY = np.random.default_rng(2).gamma(2, 200, (12, 10, 4)).astype(np.float32)

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from espcn_core.models import build, cards
-from espcn_core.models.cards import Card, read_card, save_model, shipped_cards
+from espcn_core.models import cards
+from espcn_core.models.cards import Card, read_card, shipped_cards
+from espcn_core.models.registry import build
+from espcn_core.models.trained import save_model
 
 ROOT = Path(__file__).parents[1]
 

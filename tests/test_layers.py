@@ -69,13 +69,30 @@ def test_a_wrong_import_would_be_seen():
     assert list(imported_parts(source)) == [("cli", 3), ("upscaling", 2)]
 
 
+def loaded(statement: str, *packages: str) -> str:
+    """Which of the packages a statement loads, in a process of its own."""
+    code = f"{statement}; import sys; print(*sorted(set(sys.modules) & set({packages})))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
 @pytest.mark.parametrize(
-    "statement", ["import espcn_core; espcn_core.Grid", "import espcn_core.upscaling.upscaler"]
+    "statement", ["import espcn_core; espcn_core.Grid", "import espcn_core.upscaling.trust"]
 )
 def test_upscaling_needs_torch_and_numpy_alone(statement):
-    heavy = "monai", "ignite", "h5py", "SimpleITK", "nibabel", "typer", "rich"
-    code = f"{statement}; import sys; print(*(set(sys.modules) & set({heavy})))"
-    assert (
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-        == "\n"
-    )
+    heavy = "monai", "ignite", "h5py", "SimpleITK", "nibabel", "typer", "rich", "safetensors", "psutil"
+    assert loaded(statement, *heavy, "pytest") == ""
+    assert loaded(f"{statement}; import rich", *heavy) == "rich"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from espcn_core.upscaling.plan import make_plan",
+        "from espcn_core.upscaling.memory import bytes_needed",
+        "from espcn_core.models.cards import shipped_cards; shipped_cards()",
+    ],
+)
+def test_a_plan_and_a_card_are_made_without_torch(statement):
+    assert loaded(statement, "torch") == ""
+    assert loaded("import espcn_core.upscaling.upscaler", "torch") == "torch"

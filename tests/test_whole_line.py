@@ -17,8 +17,9 @@ from espcn_core.cli.batch import Wanted, run_batch
 from espcn_core.cli.jobs import Job
 from espcn_core.degradation import SliceProfile, thicken
 from espcn_core.grid import Grid
-from espcn_core.models import build
-from espcn_core.models.cards import Card, save_model
+from espcn_core.models.cards import Card
+from espcn_core.models.registry import build
+from espcn_core.models.trained import save_model
 from espcn_core.upscaling.plan import Request
 from espcn_core.upscaling.torch_engine import Engines
 

@@ -19,10 +19,10 @@ import torch
 from espcn_core import volumes
 from espcn_core.api import slice_profile
 from espcn_core.cli.jobs import Job
-from espcn_core.cli.memory import bytes_needed
 from espcn_core.cli.messages import explain
 from espcn_core.degradation import SliceProfile
 from espcn_core.errors import CancelledError
+from espcn_core.upscaling.memory import bytes_needed
 from espcn_core.upscaling.plan import Plan, Request, make_plan
 from espcn_core.upscaling.torch_engine import Engines
 from espcn_core.upscaling.trust import run_with_trust

@@ -29,8 +29,9 @@ def list_command() -> None:
     from rich.table import Table
 
     from espcn_core.evaluation.trained import trained
-    from espcn_core.models import parameter_count
-    from espcn_core.models.cards import load_model, shipped_cards
+    from espcn_core.models.cards import shipped_cards
+    from espcn_core.models.registry import parameter_count
+    from espcn_core.models.trained import load_model
 
     table = Table("name", "scale", "parameters", "dB", "gain", "trained on")
     for column in table.columns[1:-1]:
@@ -58,7 +59,7 @@ def show_command(
 
     from rich.console import Console
 
-    from espcn_core.models.cards import load_model
+    from espcn_core.models.trained import load_model
 
     _, card = load_model(name)
     content = dataclasses.asdict(card)

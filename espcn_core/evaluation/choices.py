@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from espcn_core.degradation import KINDS
-from espcn_core.errors import DataError, RequestError, WeightsError
+from espcn_core.errors import DataError, RequestError, WeightsError, did_you_mean
 from espcn_core.evaluation.cases import NOISY, Cases, FigshareCases, VolumeCases
 from espcn_core.evaluation.methods import BASELINES, Network, find_methods
-from espcn_core.models import did_you_mean
 from espcn_core.models.cards import Card, default_model
 from espcn_core.upscaling.slices import evenly
 from espcn_core.upscaling.torch_engine import Engines

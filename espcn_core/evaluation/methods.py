@@ -15,10 +15,9 @@ import numpy.typing as npt
 import torch
 from torch.nn import functional
 
-from espcn_core.errors import RequestError
+from espcn_core.errors import RequestError, did_you_mean
 from espcn_core.evaluation.records import Image
 from espcn_core.grid import Grid
-from espcn_core.models import did_you_mean
 from espcn_core.models.cards import SHIPPED, Card
 from espcn_core.upscaling.plan import Request, make_plan
 from espcn_core.upscaling.torch_engine import Engines

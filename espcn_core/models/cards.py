@@ -1,21 +1,14 @@
-"""Trained weights: a safetensors file with a JSON card beside it, read only if the two belong together."""
+"""The card of trained weights: a JSON file beside a safetensors file that says what the weights are."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
-from torch import nn
-
-from espcn_core.errors import RequestError, WeightsError
-from espcn_core.files import complete_file
-from espcn_core.models import build, did_you_mean
+from espcn_core.errors import RequestError, WeightsError, did_you_mean
 from espcn_core.models.ranges import check_ranges
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -34,7 +27,7 @@ class Card:
     name : str
         What the weights are called on the command line.
     architecture : str
-        Key of `espcn_core.models.ARCHITECTURES`.
+        Key of `espcn_core.models.registry.ARCHITECTURES`.
     factor : (r_row, r_col)
         Fine pixels per coarse pixel along each axis of a slice.
     degradation : str
@@ -155,60 +148,6 @@ def read_card(path: Path) -> Card:
     except ValueError as error:
         raise WeightsError(f"{path.name} {error}") from None
     return Card(**{**content, "factor": (factor[0], factor[1])})
-
-
-def load_model(model: str | Path) -> tuple[nn.Module, Card]:
-    """A trained network in evaluation mode, and its card.
-
-    Parameters
-    ----------
-    model : str or Path
-        Name of shipped weights, or a safetensors file with its card beside it (same name, ``.json``).
-
-    Raises
-    ------
-    RequestError
-        If there is no such model.
-    WeightsError
-        If the card is missing or broken, the hash differs, or the tensors are not those of the architecture.
-    """
-    path = find_weights(model)
-    card = read_card(path.with_suffix(".json"))
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != card.sha256:
-        raise WeightsError(
-            f"{path.name} is not the file that its card describes (sha256 differs): get both again"
-        )
-    try:
-        network = build(card.architecture, card.factor, **card.arguments)
-    except RequestError as error:
-        raise WeightsError(
-            f"{path.name} has a card for a network that this version does not know: {error}"
-        ) from error
-    try:
-        network.load_state_dict(safetensors.torch.load(content))
-    except (safetensors.SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise WeightsError(
-            f"{path.name} does not hold the weights of {card.architecture}: {reason}"
-        ) from error
-    return network.eval(), card
-
-
-def save_model(network: nn.Module, card: Card, folder: Path) -> Path:
-    """Write ``<name>.safetensors`` and its card into a folder; returns the path of the weights.
-
-    The hash in the card is filled in here.
-    """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    content = safetensors.torch.save(tensors)
-    path = folder / f"{card.name}.safetensors"
-    complete = dataclasses.replace(card, sha256=hashlib.sha256(content).hexdigest())
-    texts = {path: content, path.with_suffix(".json"): complete.to_json().encode()}
-    for target, text in texts.items():
-        with complete_file(target) as file:
-            file.write(text)
-    return path
 
 
 def _short(factor: tuple[int, int]) -> str:

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 
 from espcn_core.degradation import KINDS
-from espcn_core.errors import RequestError
-from espcn_core.models import ARCHITECTURES, build, did_you_mean
+from espcn_core.errors import RequestError, did_you_mean
+from espcn_core.models.registry import ARCHITECTURES, build
 
 LOSSES = ("l1", "charbonnier", "mse")
 OPTIMIZERS = ("adam", "muon")
@@ -29,7 +29,7 @@ class TrainingConfig:
     name : str
         What the trained weights are called; empty for ``<model>-x<scale>``.
     model : str
-        Network, a key of `espcn_core.models.ARCHITECTURES`.
+        Network, a key of `espcn_core.models.registry.ARCHITECTURES`.
     arguments : dict
         What the network's class takes beyond the factor, such as ``width`` and ``depth``.
     scale : int

@@ -13,7 +13,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from espcn_core.figshare import SPACING, Split, as_runs
 from espcn_core.files import complete_file
-from espcn_core.models.cards import Card, save_model
+from espcn_core.models.cards import Card
+from espcn_core.models.trained import save_model
 from espcn_core.training.config import TrainingConfig
 from espcn_core.training.state import RunState
 from espcn_core.training.validation import Score

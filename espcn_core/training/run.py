@@ -12,7 +12,7 @@ from espcn_core.errors import DataError, RequestError
 from espcn_core.figshare import FigshareSource, Split, open_source, split
 from espcn_core.figshare.folds import person
 from espcn_core.files import clear_leftovers, complete_file
-from espcn_core.models.cards import load_model
+from espcn_core.models.trained import load_model
 from espcn_core.training.config import TrainingConfig, parse_config
 from espcn_core.training.data import (
     PatchDataset,

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from espcn_core.errors import DataError, RequestError
 from espcn_core.files import complete_file
-from espcn_core.models import build
-from espcn_core.models.cards import load_model
 from espcn_core.models.espcn_r import EspcnR
+from espcn_core.models.registry import build
+from espcn_core.models.trained import load_model
 from espcn_core.training.config import TrainingConfig
 from espcn_core.training.optimizer import build_optimizer
 from espcn_core.training.schedule import CosineSchedule

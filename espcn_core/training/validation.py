@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from espcn_core.evaluation.metrics import psnr, ssim
-from espcn_core.models import adapted, receptive_radius
+from espcn_core.models.registry import adapted, receptive_radius
 from espcn_core.upscaling.slices import crop, pad
 
 

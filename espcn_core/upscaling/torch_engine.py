@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from espcn_core.errors import EspcnError, RequestError
-from espcn_core.models import adapted, receptive_radius
-from espcn_core.models.cards import load_model
+from espcn_core.models.registry import adapted, receptive_radius
+from espcn_core.models.trained import load_model
 from espcn_core.upscaling.slices import crop, pad
 
 Say = Callable[[str], None]

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from espcn_core.cli import main
-from espcn_core.models import build
-from espcn_core.models.cards import Card, save_model
+from espcn_core.models.cards import Card
+from espcn_core.models.registry import build
+from espcn_core.models.trained import save_model
 
 AFFINE = np.diag([1.0, 1.0, 5.0, 1.0])
 

@@ -8,8 +8,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from espcn_core.models import build
-from espcn_core.models.cards import Card, save_model
+from espcn_core.models.cards import Card
+from espcn_core.models.registry import build
+from espcn_core.models.trained import save_model
 
 RESULTS = "results.json", "records.csv"
 

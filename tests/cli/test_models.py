@@ -32,8 +32,9 @@ def test_a_card_is_shown_by_name_and_by_file(cli, weights):
 
 
 def test_a_card_shows_what_was_measured_and_what_the_training_saw(cli, tmp_path, monkeypatch):
-    from espcn_core.models import build
-    from espcn_core.models.cards import Card, save_model
+    from espcn_core.models.cards import Card
+    from espcn_core.models.registry import build
+    from espcn_core.models.trained import save_model
 
     monkeypatch.setenv("COLUMNS", "160")
     gain = {"mean": 2.987, "low": 2.86, "high": 3.141}

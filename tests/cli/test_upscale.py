@@ -129,8 +129,9 @@ def test_voxels_that_are_not_finite_are_told(cli, model, tmp_path):
 
 
 def test_a_volume_unlike_the_training_gets_one_line(cli, tmp_path, save):
-    from espcn_core.models import build
-    from espcn_core.models.cards import Card, save_model
+    from espcn_core.models.cards import Card
+    from espcn_core.models.registry import build
+    from espcn_core.models.trained import save_model
 
     training = {"spacing_range_mm": [3.0, 4.0], "contrast_range": {"noise": [0.0, 0.001]}}
     card = Card("picky", "espcn-r", (2, 2), "bicubic", {"width": 8, "depth": 1}, training)
@@ -216,8 +217,9 @@ def test_a_request_that_cannot_be_met_is_refused_before_any_work(
 
 
 def test_a_model_with_other_scales_for_rows_and_columns_is_refused(cli, tmp_path, save):
-    from espcn_core.models import build
-    from espcn_core.models.cards import Card, save_model
+    from espcn_core.models.cards import Card
+    from espcn_core.models.registry import build
+    from espcn_core.models.trained import save_model
 
     wide = save_model(build("espcn-r", (2, 4)), Card("wide", "espcn-r", (2, 4), "bicubic"), tmp_path)
     answer = cli("upscale", save(tmp_path / "a.nii"), "-o", tmp_path / "b.nii", "--model", wide)

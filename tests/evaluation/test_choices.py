@@ -9,8 +9,9 @@ from espcn_core.evaluation.cases import FigshareCases, VolumeCases
 from espcn_core.evaluation.choices import choose, choose_degradations
 from espcn_core.evaluation.methods import BASELINES
 from espcn_core.figshare import split
-from espcn_core.models import build
-from espcn_core.models.cards import Card, save_model
+from espcn_core.models.cards import Card
+from espcn_core.models.registry import build
+from espcn_core.models.trained import save_model
 
 
 @pytest.fixture

@@ -15,8 +15,9 @@ from espcn_core.evaluation.methods import BASELINES
 from espcn_core.evaluation.metrics import psnr, ssim
 from espcn_core.evaluation.regions import find_regions
 from espcn_core.figshare import open_source
-from espcn_core.models import build
-from espcn_core.models.cards import Card, save_model
+from espcn_core.models.cards import Card
+from espcn_core.models.registry import build
+from espcn_core.models.trained import save_model
 
 WHOLE = "hfen", "checkerboard", "truth_checkerboard", "drift", "consistency"
 

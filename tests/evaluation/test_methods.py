@@ -10,8 +10,9 @@ import torch
 from espcn_core.degradation import degrade
 from espcn_core.errors import RequestError
 from espcn_core.evaluation.methods import BASELINES, Network, find_methods
-from espcn_core.models import build
-from espcn_core.models.cards import Card, save_model
+from espcn_core.models.cards import Card
+from espcn_core.models.registry import build
+from espcn_core.models.trained import save_model
 from espcn_core.upscaling.torch_engine import Engines
 
 methods = pytest.mark.parametrize("method", BASELINES)

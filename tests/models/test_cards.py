@@ -8,8 +8,10 @@ import pytest
 import torch
 
 from espcn_core.errors import RequestError, WeightsError
-from espcn_core.models import build, cards
-from espcn_core.models.cards import Card, default_model, load_model, read_card, save_model, shipped_cards
+from espcn_core.models import cards
+from espcn_core.models.cards import Card, default_model, read_card, shipped_cards
+from espcn_core.models.registry import build
+from espcn_core.models.trained import load_model, save_model
 
 
 def card(name="mine", architecture="espcn-r", factor=(2, 2), **fields):

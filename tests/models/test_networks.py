@@ -7,14 +7,14 @@ import torch
 from torch.nn import functional
 
 from espcn_core.errors import RequestError
-from espcn_core.models import (
+from espcn_core.models.fingerprint import length
+from espcn_core.models.registry import (
     ARCHITECTURES,
     build,
     multiplies_per_pixel,
     parameter_count,
     receptive_radius,
 )
-from espcn_core.models.fingerprint import length
 
 FACTORS = [(2, 2), (3, 3), (4, 4), (1, 4), (4, 1), (2, 3)]
 names = pytest.mark.parametrize("name", sorted(ARCHITECTURES))

@@ -8,7 +8,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from espcn_core.figshare import from_runs, split
-from espcn_core.models.cards import load_model, read_card
+from espcn_core.models.cards import read_card
+from espcn_core.models.trained import load_model
 from espcn_core.training.keeper import LOG, Keeper
 from espcn_core.training.state import RunState, read_checkpoint
 from espcn_core.training.validation import Score

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from espcn_core.errors import RequestError
-from espcn_core.models import ARCHITECTURES, build
 from espcn_core.models.fingerprint import length
+from espcn_core.models.registry import ARCHITECTURES, build
 from espcn_core.training.optimizer import build_optimizer
 
 CPU = torch.device("cpu")

@@ -12,7 +12,8 @@ import torch
 
 from espcn_core.errors import DataError, EspcnError, RequestError
 from espcn_core.figshare import Split, open_source, split
-from espcn_core.models.cards import load_model, read_card
+from espcn_core.models.cards import read_card
+from espcn_core.models.trained import load_model
 from espcn_core.training import run as run_module
 from espcn_core.training.config import read_config
 from espcn_core.training.data import validation_pairs, without_metadata

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from espcn_core.errors import DataError, RequestError
-from espcn_core.models import build
-from espcn_core.models.cards import Card, save_model
+from espcn_core.models.cards import Card
 from espcn_core.models.fingerprint import length
+from espcn_core.models.registry import build
+from espcn_core.models.trained import save_model
 from espcn_core.training.state import CHECKPOINT, RunState, read_checkpoint
 
 CPU = torch.device("cpu")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from espcn_core.evaluation.metrics import psnr, ssim
-from espcn_core.models import build
+from espcn_core.models.registry import build
 from espcn_core.training.validation import Score, bicubic, measure, padded
 
 CPU = torch.device("cpu")

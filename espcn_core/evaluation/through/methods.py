@@ -12,12 +12,11 @@ import torch
 from torch.nn import functional
 
 from espcn_core.degradation import SliceProfile
-from espcn_core.errors import RequestError
+from espcn_core.errors import RequestError, did_you_mean
 from espcn_core.evaluation.methods import itk_weights
 from espcn_core.evaluation.records import Image
 from espcn_core.evaluation.through.records import UNKNOWN
 from espcn_core.grid import Grid
-from espcn_core.models import did_you_mean
 from espcn_core.models.cards import default_model, find_weights, read_card
 from espcn_core.upscaling.plan import Plan, Request, make_plan
 from espcn_core.upscaling.torch_engine import Engines

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from espcn_core.models import build
-from espcn_core.models.cards import Card, save_model
+from espcn_core.models.cards import Card
+from espcn_core.models.registry import build
+from espcn_core.models.trained import save_model
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from espcn_core.cli.memory import bytes_needed
 from espcn_core.grid import Grid
+from espcn_core.upscaling.memory import bytes_needed
 from espcn_core.upscaling.plan import Request, make_plan
 
 WORKING = 400 << 20
