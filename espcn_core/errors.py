@@ -26,6 +26,10 @@ class DataError(EspcnError, ValueError):
     """A data set that is missing, broken or not what it should be."""
 
 
+class DeviceMemoryError(EspcnError):
+    """The memory of a graphics card is too small, or in use by other programs."""
+
+
 class CancelledError(EspcnError):
     """The user stopped the run before it was done."""
 

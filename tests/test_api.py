@@ -143,7 +143,7 @@ def test_a_wrong_request_is_refused_in_a_sentence(asked, says):
 @pytest.mark.usefixtures("shipped")
 def test_the_result_agrees_with_the_slices_of_the_thickness_that_is_said():
     image = as_sitk(ARRAY)
-    for options, thicknesses in (({}, (0.8, 1.0, 1.2)), ({"slice_thickness": 3.5}, (0.7,))):
+    for options, thicknesses in (({}, (0.8, 0.9, 1.0)), ({"slice_thickness": 3.5}, (0.7,))):
         fine, _ = espcn_core.upscale((ARRAY, AFFINE), (1, 1, 3), **options, device="cpu")
         assert min(np.abs(thick_again(fine, one) - ARRAY).max() for one in thicknesses) < 0.05
         itk = espcn_core.upscale(image, (1, 1, 3), **options, device="cpu")

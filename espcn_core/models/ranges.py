@@ -31,7 +31,7 @@ STATISTICS = {
 _SPACING_TOLERANCE = 1.25
 _CONTRAST_TOLERANCE = 0.25
 
-_CONTENT = 0.5
+CONTENT = 0.5
 """Slices whose standard deviation is below this share of the largest one are left out."""
 
 _LEAST_SIDE = 4
@@ -69,7 +69,7 @@ def contrast_of(slices: Iterable[npt.ArrayLike]) -> dict[str, float]:
     if not rows:
         return {}
     spread = np.array([row[0] for row in rows])
-    strong = np.array(rows)[spread >= _CONTENT * spread.max(), 1:]
+    strong = np.array(rows)[spread >= CONTENT * spread.max(), 1:]
     return dict(zip(STATISTICS, np.median(strong, axis=0).tolist(), strict=True))
 
 

@@ -53,16 +53,16 @@ def load_model(model: str | Path) -> tuple[nn.Module, Card]:
     return network.eval(), card
 
 
-def save_model(network: nn.Module, card: Card, folder: Path) -> Path:
+def save_model(network: nn.Module, card: Card, folder: Path, stem: str = "") -> Path:
     """Write ``<name>.safetensors`` and its card into a folder; returns the path of the weights.
 
-    The hash in the card is filled in here.
+    The hash in the card is filled in here. With a ``stem`` the files are called by that.
     """
     import safetensors.torch  # not needed where weights are only read
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     content = safetensors.torch.save(tensors)
-    path = folder / f"{card.name}.safetensors"
+    path = folder / f"{stem or card.name}.safetensors"
     complete = dataclasses.replace(card, sha256=hashlib.sha256(content).hexdigest())
     texts = {path: content, path.with_suffix(".json"): complete.to_json().encode()}
     for target, text in texts.items():

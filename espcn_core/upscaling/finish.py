@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -84,7 +85,11 @@ class Agreement:
 
 
 def finish(
-    made: Values, grid: Grid, form: Form, thick: Thick | None = None
+    made: Values,
+    grid: Grid,
+    form: Form,
+    thick: Thick | None = None,
+    each: Callable[[], None] = lambda: None,
 ) -> tuple[Array, Agreement | None]:
     """The values on another grid, consistent with thick slices, in a form.
 
@@ -96,6 +101,8 @@ def finish(
         Of the result. With ``thick``, it may differ along that axis alone.
     form : Form
     thick : Thick, optional
+    each : callable
+        Called after each slice; what it raises ends the work.
 
     Returns
     -------
@@ -110,8 +117,8 @@ def finish(
     moved = [axis for axis in range(3) if not _same_along(before, grid, axis)]
     if len(moved) == 3:  # a slice has two of them
         half = before.respaced((*grid.spacing[:2], before.spacing[2]))
-        array, _ = finish(made, half, Form())
-        return finish(Values(array, half), grid, form, thick)
+        array, _ = finish(made, half, Form(), each=each)
+        return finish(Values(array, half), grid, form, thick, each)
     across = next(axis for axis in (2, 1, 0) if axis not in moved and (thick is None or axis != thick.axis))
     first, second = (
         cubic_weights(before, grid, axis).astype(np.float32) if axis in moved else None
@@ -131,6 +138,7 @@ def finish(
         slices[n][...] = form.written(image)
         if judge is not None:
             judge.look(form.read(slices[n]), n)
+        each()
     return array, None if judge is None else judge.agreement
 
 

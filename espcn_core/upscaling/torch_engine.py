@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from espcn_core.errors import EspcnError, RequestError
+from espcn_core.errors import DeviceMemoryError, RequestError
 from espcn_core.models.registry import adapted, receptive_radius
 from espcn_core.models.trained import load_model
 from espcn_core.upscaling.slices import crop, pad
@@ -45,6 +45,19 @@ def choose_device(name: str) -> torch.device:
         found = ", ".join(kind for kind, there in here.items() if there)
         raise RequestError(f"there is no {name} device here (found: {found}): use --device auto")
     return torch.device(name)
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch says that a device has no memory left; for MPS it has no class for that."""
+    return isinstance(error, torch.OutOfMemoryError) or "out of memory" in str(error)
+
+
+def free_memory(device: torch.device) -> None:
+    """Give back the memory of a device that torch keeps for later."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
 
 
 class Piece(NamedTuple):
@@ -101,7 +114,7 @@ class TorchEngine:
 
         Raises
         ------
-        EspcnError
+        DeviceMemoryError
             If even a small piece does not fit into the memory of the device.
         """
         yield from self._pieces(pad(batch, self.radius), (0, 0, 0), say)
@@ -134,14 +147,18 @@ class TorchEngine:
         try:
             padded = padded.to(self.device, memory_format=torch.channels_last)
             return crop(self.network(padded), self.radius, self.factor).float().cpu()
-        except torch.OutOfMemoryError:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             return None  # what it had allocated is free once the error is gone
 
     def _ask_for_less(self, pixels: int, say: Say) -> None:
-        torch.cuda.empty_cache()
+        free_memory(self.device)
         self.pixels_at_once = pixels // 2
         if self.pixels_at_once < _LEAST_PIXELS:
-            raise EspcnError(f"the memory of device {self.device} is too small or in use: use --device cpu")
+            raise DeviceMemoryError(
+                f"the memory of device {self.device} is too small or in use: use --device cpu"
+            )
         say(f"{self.device} is out of memory: going on with {self.pixels_at_once:,} pixels at once")
 
 
@@ -164,8 +181,18 @@ class Engines:
         self._lock = threading.Lock()
 
     def load(self, model: str) -> TorchEngine:
-        """The engine of shipped weights or of a weight file; raises what `load_model` does."""
+        """The engine of shipped weights or of a weight file.
+
+        Raises what `load_model` does, and `DeviceMemoryError` if the device has no memory for it.
+        """
         with self._lock:
             if model not in self._loaded:
-                self._loaded[model] = TorchEngine(model, self.device)
+                try:
+                    self._loaded[model] = TorchEngine(model, self.device)
+                except RuntimeError as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    raise DeviceMemoryError(
+                        f"the memory of device {self.device} has no place for a network: use --device cpu"
+                    ) from None
             return self._loaded[model]

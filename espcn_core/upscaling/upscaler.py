@@ -86,7 +86,8 @@ def run(
     engines : Engines, optional
         Networks to use again, on their own device; by default they are loaded for this run.
     progress : callable, optional
-        Called with (slices done, slices in all) after each batch; the run stops if it returns False.
+        Called with (slices done, slices in all) after each batch, and again between slices where no network
+        runs; the run stops if it returns False.
     consistent : bool
         Whether a result that is finer along the axis of thick slices is changed, as little as may be, so that
         it gives these slices again.
@@ -181,8 +182,12 @@ class _Tally:
         self._done, self._total, self._progress = 0, total, progress
 
     def add(self, count: int) -> None:
-        """Raises `CancelledError` if the run is to stop."""
+        """So many slices are done. Raises `CancelledError` if the run is to stop."""
         self._done += count
+        self.look()
+
+    def look(self) -> None:
+        """Ask whether to go on, as between slices where no network runs."""
         if self._progress is not None and self._progress(self._done, self._total) is False:
             raise CancelledError(f"stopped after {self._done} of {self._total} slices")
 
@@ -198,7 +203,7 @@ def _done(
 ) -> tuple[Array, Agreement | None]:
     """The volume after a step, and how it agrees with the thick slices."""
     if not step.passes:
-        return finish(values, step.grid, form, thick)
+        return finish(values, step.grid, form, thick, tally.look)
     grid = values.grid.finer(step.factor)
     at_once = len(step.passes) == 1 and thick is None and grid.matches(step.grid)
     written = form if at_once else Form()
@@ -214,7 +219,7 @@ def _done(
     if len(results) == 2 and step.axis is not None:
         first, second = step.passes
         blend(made, results.pop(), step.axis, (first.slice_axis, second.slice_axis), grid.spacing)
-    return (made, None) if at_once else finish(Values(made, grid), step.grid, form, thick)
+    return (made, None) if at_once else finish(Values(made, grid), step.grid, form, thick, tally.look)
 
 
 def _fill(fine: Slices, form: Form) -> Write:

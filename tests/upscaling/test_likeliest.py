@@ -48,7 +48,7 @@ def test_where_nothing_speaks_for_another_it_is_the_usual_one():
 
 
 def test_voxels_that_are_not_finite_say_nothing():
-    thick, fine = pair(2, SliceProfile(thickness=1.2))
+    thick, fine = pair(2, SliceProfile(thickness=0.8))
     holed = Values(thick.array.copy(), thick.grid, IntensityMap(0.0, 1.0))
     holed.array[3, 3, 3], holed.array[4, 4, 4] = np.nan, np.inf
-    assert likeliest_profile(holed, fine, 2).thickness == 1.2
+    assert likeliest_profile(holed, fine, 2).thickness == 0.8

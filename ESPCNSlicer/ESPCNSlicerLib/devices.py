@@ -1,0 +1,35 @@
+"""The devices that networks can run on, with names that people know."""
+
+import importlib.util
+
+
+def is_torch_there():
+    """Whether torch is installed; it is not imported for that."""
+    return importlib.util.find_spec("torch") is not None
+
+
+def find_devices():
+    """Pairs of a device's key and its name, the fastest first.
+
+    Imports torch, which takes seconds: to be called from a thread.
+    """
+    import torch
+
+    found = []
+    if torch.cuda.is_available():
+        card = torch.cuda.get_device_properties(0)
+        found.append(("cuda", f"{card.name}, {card.total_memory / 2**30:.0f} GB"))
+    if torch.backends.mps.is_available():
+        found.append(("mps", "Apple GPU"))
+    threads = torch.get_num_threads()
+    found.append(("cpu", f"CPU, {threads} thread{'s' if threads > 1 else ''}"))
+    return found
+
+
+def free_memory():
+    """Bytes of memory that are free; None where nothing here can say."""
+    try:
+        import psutil
+    except ImportError:
+        return None
+    return psutil.virtual_memory().available

@@ -1,0 +1,59 @@
+"""What upscaling needs beside Slicer: torch, installed when the user presses the button, after a question."""
+
+import slicer
+
+from ESPCNSlicerLib.devices import is_torch_there
+
+REQUIREMENT = "torch>=2.4"
+
+QUESTION = (
+    "Super-resolve needs PyTorch, which is not installed. The download is large (0.2 to 3 GB) and may take "
+    "several minutes. Install it now?"
+)
+
+REFUSED = "PyTorch is not installed: press the button again to install it, or use the PyTorch extension"
+
+
+class InstallError(RuntimeError):
+    """Torch is not there after all; the message is a sentence for the user."""
+
+
+def ensure_torch():
+    """Install torch if it is missing: by the PyTorch extension, or by pip.
+
+    Raises
+    ------
+    InstallError
+        If the user refused, or it failed.
+    """
+    if is_torch_there():
+        return
+    try:
+        import PyTorchUtils
+    except ImportError:
+        _by_pip()
+    else:
+        # The extension chooses the build for the graphics card; it asks by itself.
+        version = REQUIREMENT.removeprefix("torch")
+        logic = PyTorchUtils.PyTorchUtilsLogic()
+        if logic.installTorch(askConfirmation=True, torchVersionRequirement=version) is None:
+            raise InstallError(REFUSED)
+    if not is_torch_there():
+        raise InstallError("PyTorch was installed, but is not found: restart Slicer and try again")
+
+
+def _by_pip():
+    try:
+        from slicer.packaging import pip_ensure
+    except ImportError:
+        if not slicer.util.confirmOkCancelDisplay(QUESTION, "Super-resolve"):
+            raise InstallError(REFUSED) from None
+        try:
+            slicer.util.pip_install(REQUIREMENT)
+        except Exception as error:
+            raise InstallError(f"PyTorch could not be installed: {error}") from error
+    else:
+        try:
+            pip_ensure([REQUIREMENT], requester="Super-resolve")
+        except RuntimeError as error:
+            raise InstallError(f"{REFUSED} ({error})") from error

@@ -1,0 +1,207 @@
+"""Upscaling without any widget: out of the scene, through the networks, and into the scene."""
+
+import time
+from dataclasses import dataclass
+from functools import lru_cache
+
+import slicer
+
+from ESPCNSlicerLib import scene, words
+from ESPCNSlicerLib.work import Work, compute
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A run that is about to begin.
+
+    Attributes
+    ----------
+    source : scene.Source
+    work : Work
+    output_id : str, optional
+        Of the node that gets the result; a new one if there is none.
+    keep_type : bool
+    """
+
+    source: scene.Source
+    work: Work
+    output_id: str | None
+    keep_type: bool
+
+
+def request(grid, scale=2, spacing=None, plane="auto", model=None):
+    """What `espcn_core` is asked for; a spacing takes the place of the scale.
+
+    No axis is made coarser: one that is finer than the spacing keeps its own.
+    """
+    from espcn_core.upscaling.plan import Request
+
+    if spacing is None:
+        if not isinstance(scale, int):
+            scale = tuple(scale)
+        return Request(scale=scale, plane=plane if isinstance(scale, int) else "auto", model=model)
+    if isinstance(spacing, str):
+        return Request(spacing=spacing, model=model)
+    wanted = [float(spacing)] * 3 if isinstance(spacing, (int, float)) else spacing
+    kept = (
+        min(pair) if n > 1 else pair[0] for *pair, n in zip(grid.spacing, wanted, grid.shape, strict=True)
+    )
+    return Request(spacing=tuple(kept), model=model)
+
+
+def make_plan(grid, **asked):
+    """The steps for a grid; no voxel is read and torch is not needed. Raises `EspcnError`."""
+    from espcn_core.upscaling.plan import make_plan
+
+    return make_plan(grid, request(grid, **asked), _default_model)
+
+
+@lru_cache  # it reads the cards of all models
+def _default_model(factors):
+    from espcn_core.models.cards import default_model
+
+    return default_model(factors)
+
+
+class SuperResolve:
+    """What scripts call. Everything but `compute` runs on the main thread."""
+
+    def upscale(
+        self,
+        inputNode,
+        scale=2,
+        spacing=None,
+        outputNode=None,
+        model=None,
+        plane="auto",
+        device="auto",
+        compare=False,
+        keepType=True,
+        progress=None,
+    ):
+        """Make a finer volume of a volume node.
+
+        Parameters
+        ----------
+        inputNode : vtkMRMLScalarVolumeNode
+        scale : int or three int
+            Voxels for each voxel, along both axes of the slices or along the axes of the image.
+        spacing : float, three float, or "isotropic"
+            Instead of the scale, in mm. Axes that are finer already stay as they are.
+        outputNode : vtkMRMLScalarVolumeNode, optional
+            Gets the result; by default a new node.
+        model : str, optional
+            Name of shipped weights, or path of a weight file.
+        plane : {"auto", "axial", "coronal", "sagittal"}
+            Of the slices, where the scale is one number.
+        device : {"auto", "cpu", "cuda", "mps"}
+        compare : bool
+            Whether a second node is made by cubic interpolation.
+        keepType : bool
+            Whether the voxels keep their type; else they become 32-bit floating point numbers.
+        progress : callable, optional
+            Called with (slices done, slices in all); the run stops if it returns False.
+
+        Returns
+        -------
+        vtkMRMLScalarVolumeNode
+
+        Raises
+        ------
+        espcn_core.errors.EspcnError
+            A sentence that says what is wrong; `CancelledError` if ``progress`` returned False. The scene is
+            then as it was.
+
+        Examples
+        --------
+        >>> head = slicer.util.getNode("MRHead")
+        >>> logic = slicer.util.getModuleLogic("ESPCNSlicer")
+        >>> finer = logic.upscale(head, scale=2)
+        >>> cube = logic.upscale(head, spacing="isotropic")
+        """
+        asked = {"scale": scale, "spacing": spacing, "plane": plane, "model": model}
+        task = self.prepare(inputNode, outputNode, device, compare, keepType, **asked)
+        return self.deliver(task, compute(task.work, progress))[0]
+
+    def upscaleSequence(self, browserNode, progress=None, device="auto", **asked):
+        """Make a finer volume of each volume of a sequence; they become a new sequence of the same browser.
+
+        All are mapped to the networks' range by one map, so that nothing flickers.
+
+        Parameters
+        ----------
+        browserNode : vtkMRMLSequenceBrowserNode
+            Its master sequence is upscaled: scalar volumes of one size, type and place.
+        progress : callable, optional
+        device : {"auto", "cpu", "cuda", "mps"}
+        **asked
+            ``scale``, ``spacing``, ``plane`` and ``model`` of `upscale`.
+
+        Returns
+        -------
+        vtkMRMLSequenceNode
+        """
+        from ESPCNSlicerLib import sequences
+
+        return sequences.upscale(browserNode, progress, device, asked)
+
+    def prepare(self, inputNode, outputNode=None, device="auto", compare=False, keepType=True, **asked):
+        """The task for a volume node, whose voxels are copied; raises `EspcnError`."""
+        from espcn_core.errors import RequestError
+
+        source = scene.read(inputNode)
+        plan = make_plan(source.grid, **asked)
+        if not plan.steps:
+            raise RequestError(f"{source.name} is as fine as that already")
+        if outputNode is inputNode:
+            raise RequestError(f"{source.name} cannot be its own output: choose another node, or a new one")
+        dtype = source.array.dtype if keepType else scene.dtype_of(scene.FLOAT)
+        work = Work(plan, source.array, dtype, device, compare)
+        return Task(source, work, None if outputNode is None else outputNode.GetID(), keepType)
+
+    def deliver(self, task, made):
+        """Put what was made into the scene; returns the node, and that of the interpolation or None.
+
+        Raises
+        ------
+        VolumeError
+            If the input or the output node is gone.
+        """
+        from espcn_core.errors import VolumeError
+
+        source, plan = task.source, task.work.plan
+        like = slicer.mrmlScene.GetNodeByID(source.node_id)
+        output = slicer.mrmlScene.GetNodeByID(task.output_id) if task.output_id else None
+        if like is None or (task.output_id and output is None):
+            raise VolumeError(f"{source.name if like is None else 'the output'} is no longer in the scene")
+        kind = source.scalar_type if task.keep_type else scene.FLOAT
+        name = f"{source.name} {words.suffix(plan)}"
+        if output is None:
+            output = scene.new_volume(name, like, made.array, kind, plan.target.affine)
+        else:
+            scene.write(output, made.array, kind, plan.target.affine)
+            scene.take_over(output, like)
+        scene.describe(output, facts(plan, made.device))
+        other = None
+        if made.interpolated is not None:
+            other = scene.new_volume(f"{name} cubic", like, made.interpolated, kind, plan.target.affine)
+        return output, other
+
+
+def facts(plan, device):
+    """What the attributes of a result say."""
+    from espcn_core import __version__
+    from espcn_core.models.cards import find_weights, read_card
+
+    passes = [only for step in plan.steps for only in step.passes]
+    models = list(dict.fromkeys(only.model for only in passes))
+    cards = [read_card(find_weights(model).with_suffix(".json")) for model in models]
+    return {
+        "Model": ", ".join(card.name for card in cards),
+        "Version": __version__,
+        "SHA256": ", ".join(card.sha256 for card in cards),
+        "Scale": words.scale(plan),
+        "Plane": ", ".join(dict.fromkeys(only.plane for only in passes)),
+        "Device": device,
+        "Time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }

@@ -1,0 +1,61 @@
+"""Runs a `Job` and tells the panel on the main thread what happens in it."""
+
+import qt
+
+from ESPCNSlicerLib.job import Job
+
+_EVERY = 40
+"""Milliseconds between two looks at the queue."""
+
+
+class Runner:
+    """One job at a time.
+
+    Parameters
+    ----------
+    happened : callable
+        Gets each `Event`, on the main thread.
+    """
+
+    def __init__(self, happened):
+        self._happened = happened
+        self._job = None
+        self._timer = qt.QTimer()
+        self._timer.interval = _EVERY
+        self._timer.connect("timeout()", self._look)
+
+    @property
+    def is_busy(self):
+        """Whether a job goes on, or is being cancelled."""
+        return self._job is not None
+
+    @property
+    def is_cancelled(self):
+        """Whether the job was told to stop."""
+        return self._job is not None and self._job.is_cancelled
+
+    def start(self, compute):
+        """Begin a job: ``compute(progress, say)`` in a thread."""
+        if self._job is not None:
+            raise RuntimeError("a run goes on: cancel it first")
+        self._job = Job(compute)
+        self._job.start()
+        self._timer.start()
+
+    def cancel(self):
+        """Let the job stop; its last event follows."""
+        if self._job is not None:
+            self._job.cancel()
+
+    def abandon(self):
+        """Let the job stop, and hear no more of it."""
+        self.cancel()
+        self._timer.stop()
+        self._job = None
+
+    def _look(self):
+        for event in self._job.events() if self._job is not None else ():
+            if event.kind in ("done", "cancelled", "failed"):
+                self._timer.stop()
+                self._job = None
+            self._happened(event)
