@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,10 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EspcnError", "Grid", "upscale"]
 
-try:
-    __version__ = version("espcn-core")
-except PackageNotFoundError:  # run from a source tree that nobody installed, as the Slicer module does
-    __version__ = "0+source"
+__version__ = "0.1.0"
 
 _HOMES = {"EspcnError": "espcn_core.errors", "Grid": "espcn_core.grid", "upscale": "espcn_core.api"}
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from espcn_core import __version__
-from espcn_core.cli import data, evaluate, models, train, upscale
+from espcn_core.cli import adapt, data, evaluate, models, train, upscale
 from espcn_core.cli.messages import complain, explain
 from espcn_core.errors import CancelledError, RequestError, WeightsError
 
@@ -25,6 +25,7 @@ app = typer.Typer(
 app.command()(upscale.upscale)
 app.add_typer(models.app, name="models")
 app.command()(train.train)
+app.command()(adapt.adapt)
 app.command()(evaluate.evaluate)
 app.add_typer(data.app, name="data")
 

@@ -17,10 +17,9 @@ import numpy.typing as npt
 import torch
 
 from espcn_core import volumes
-from espcn_core.api import slice_profile
 from espcn_core.cli.jobs import Job
 from espcn_core.cli.messages import explain
-from espcn_core.degradation import SliceProfile
+from espcn_core.cli.thickness import profile_of
 from espcn_core.errors import CancelledError
 from espcn_core.upscaling.memory import bytes_needed
 from espcn_core.upscaling.plan import Plan, Request, make_plan
@@ -29,10 +28,6 @@ from espcn_core.upscaling.trust import run_with_trust
 from espcn_core.upscaling.upscaler import Result, run
 
 _NOTHING_TO_DO = "it already is as asked for, and nothing is written; --force writes it as it is"
-_NO_USE = "--slice-thickness is of no use here: no axis is made finer on its own"
-
-_EQUAL = 0.01
-"""A slice thickness this near to the spacing, as a part of it, is the spacing."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +165,7 @@ def _upscale(job: Job, wanted: Wanted, engines: Engines, watcher: Watcher, stop:
     dtype = volume.array.dtype if wanted.dtype == "same" else np.dtype(wanted.dtype)
     count = math.prod(volume.array.shape[3:])
     volumes.check_memory(bytes_needed(plan, count, dtype, trust=job.trust is not None), job.source)
-    profile, notes = _profile(job, plan, wanted.slice_thickness)
+    profile, notes = profile_of(job.source, plan, wanted.slice_thickness)
     if wanted.dry_run:
         return Outcome(job, "planned", plan=str(plan), notes=tuple(notes))
     watcher.begin(job, str(plan))
@@ -197,20 +192,6 @@ def _upscale(job: Job, wanted: Wanted, engines: Engines, watcher: Watcher, stop:
     if result.deviation is not None:
         notes.append(_said(result.deviation))
     return Outcome(job, "done", plan=str(plan), notes=tuple(notes), deviation=result.deviation)
-
-
-def _profile(job: Job, plan: Plan, asked: float | None) -> tuple[SliceProfile | None, list[str]]:
-    """The profile of the slices if it is known, and what is to be said of it."""
-    if all(step.axis is None for step in plan.steps):
-        return slice_profile(plan, asked)[0], [] if asked is None else [_NO_USE]
-    if asked is not None:
-        return slice_profile(plan, asked)[0], []
-    found, unread = volumes.read_slice_thickness(job.source)
-    profile, unlikely = slice_profile(plan, None, found)
-    used = None
-    if profile is not None and abs(profile.thickness - 1) > _EQUAL:
-        used = f"its slices are taken as {found:.4g} mm thick, as the JSON file beside it says"
-    return profile, [note for note in (unread, unlikely, used) if note]
 
 
 def _run(

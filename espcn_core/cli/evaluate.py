@@ -113,6 +113,15 @@ def evaluate(
     trust: Annotated[
         bool, typer.Option("--trust", help="Through plane: compare the trust map with the error, too.")
     ] = False,
+    adapt: Annotated[
+        int | None,
+        typer.Option(
+            metavar="STEPS",
+            min=1,
+            help="Through plane: also measure the network after so many steps on each thick volume's own "
+            "slices, as the command adapt takes them.",
+        ),
+    ] = None,
 ) -> None:
     """Measure how near models and interpolations come to the truth, and write a report.
 
@@ -136,12 +145,20 @@ def evaluate(
             if given:
                 raise RequestError(f"{option} is not for --through-plane: leave one of them out")
         evaluate_through_plane(
-            data, out, _names(models), _names(factors), _names(profile), stated, trust=trust, jobs=jobs
+            data,
+            out,
+            _names(models),
+            _names(factors),
+            _names(profile),
+            stated,
+            trust=trust,
+            adapt=adapt,
+            jobs=jobs,
         )
         return
-    if trust or (factors, profile, stated) != (_FACTORS, _PROFILE, _STATED):
+    if trust or adapt is not None or (factors, profile, stated) != (_FACTORS, _PROFILE, _STATED):
         raise RequestError(
-            "--factors, --profile, --stated and --trust are for --through-plane: give that as well"
+            "--factors, --profile, --stated, --trust and --adapt are for --through-plane: give that as well"
         )
     try:
         from espcn_core.evaluation.choices import choose

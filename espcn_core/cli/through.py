@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from espcn_core.errors import RequestError
+from espcn_core.grid import Grid
 from espcn_core.upscaling.request import MOST
 
 if TYPE_CHECKING:
+    from espcn_core.evaluation.through.methods import Adapt, Own
     from espcn_core.evaluation.through.records import About
 
 
@@ -24,6 +29,7 @@ def evaluate_through_plane(
     stated: str,
     *,
     trust: bool,
+    adapt: int | None,
     jobs: int | None,
 ) -> None:
     """Measure, write the report, and show the gains.
@@ -43,8 +49,8 @@ def evaluate_through_plane(
         from espcn_core.evaluation.through.measure import Measurement, make_example, measure
         from espcn_core.evaluation.through.methods import (
             INTERPOLATIONS,
-            NETWORKS,
             find_networks,
+            networks_of,
             parse_profile,
             parse_stated,
             profile_name,
@@ -62,12 +68,13 @@ def evaluate_through_plane(
         raise RequestError("no slice profile is named: give --profile as in gaussian:1,box:1")
     told = parse_stated(stated)
     own, cards = find_networks(models, numbers)
+    adapter = None if adapt is None else _adapter(adapt, own, numbers)
     console = Console()
     volumes, left_out = find_volumes(data)
     for reason in left_out.values():
         console.print(f"Left out: {reason}", markup=False, highlight=False, soft_wrap=True)
     out.mkdir(parents=True, exist_ok=True)  # before the work, in case it cannot be
-    wanted = Measurement(volumes, numbers, parsed, own, told, trust)
+    wanted = Measurement(volumes, numbers, parsed, own, told, trust, adapter)
     with bar() as progress:
         records = measure(wanted, jobs or os.cpu_count() or 1, progress)
     names = tuple(map(profile_name, parsed))
@@ -78,11 +85,12 @@ def evaluate_through_plane(
         factors=numbers,
         profiles=names,
         stated=profile_name(told),
-        methods=(*INTERPOLATIONS, *NETWORKS),
-        networks=tuple(NETWORKS),
+        methods=(*INTERPOLATIONS, *networks_of(adapt is not None)),
+        networks=networks_of(adapt is not None),
         cards=cards,
-        command=_command(models, numbers, names, None if told is None else profile_name(told), trust),
+        command=_command(models, numbers, names, None if told is None else profile_name(told), trust, adapt),
         version=__version__,
+        adapted=adapt or 0,
     )
     page, summary = report(about, records, make_example(wanted), out)
     _show(about, summary, console)
@@ -99,8 +107,33 @@ def _factors(names: Sequence[str]) -> tuple[int, ...]:
     return tuple(sorted({int(name) for name in names}))
 
 
+def _adapter(steps: int, own: Own, factors: Sequence[int]) -> Adapt:
+    """What fine-tunes the weights of each volume; here, for evaluation knows nothing of training."""
+    try:
+        from espcn_core.training.adapt import adapted_weights
+        from espcn_core.training.fine_slices import adaptable
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        raise RequestError(f"--adapt needs {package}: pip install 'espcn-core[train]'") from None
+    from espcn_core.evaluation.through.methods import Networks
+    from espcn_core.upscaling.torch_engine import Engines
+
+    networks = Networks(own, Engines("cpu"))
+    for factor in factors:
+        try:
+            adaptable(networks.plan(Grid((24, 24, 24), np.diag([1.0, 1.0, factor, 1.0])), 2, factor))
+        except RequestError:
+            raise RequestError(f"--adapt cannot do x{factor}, which takes two stages: leave it out") from None
+    return partial(adapted_weights, steps=steps)
+
+
 def _command(
-    models: Sequence[str], factors: Sequence[int], profiles: Sequence[str], stated: str | None, trust: bool
+    models: Sequence[str],
+    factors: Sequence[int],
+    profiles: Sequence[str],
+    stated: str | None,
+    trust: bool,
+    adapt: int | None,
 ) -> str:
     """The call as others can repeat it: without this machine's folders."""
     words = ["espcn-core", "evaluate", "--data", "PATH", "--through-plane"]
@@ -109,6 +142,8 @@ def _command(
     words += ["--factors", ",".join(map(str, factors)), "--profile", ",".join(profiles)]
     if stated is not None:
         words += ["--stated", stated]
+    if adapt is not None:
+        words += ["--adapt", str(adapt)]
     return shlex.join([*words, *(["--trust"] if trust else []), "--out", "DIR"])
 
 

@@ -82,7 +82,7 @@ def _run(out: Path, file: Path | None, resume: bool, chosen: dict[str, Any]) -> 
         settings = read_config(file, **chosen)
         begin(settings, out)
 
-    with _progress(console) as watch, _interruptible() as stop:
+    with steps_bar(console) as watch, interruptible() as stop:
         result = run(
             settings,
             out,
@@ -115,7 +115,7 @@ def _command(file: Path | None, chosen: dict[str, Any]) -> str:
 
 
 @contextmanager
-def _progress(console: Any) -> Iterator[Any]:
+def steps_bar(console: Any) -> Iterator[Any]:
     """A bar with steps, loss, gain and time left; gives the function that moves it."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -132,7 +132,7 @@ def _progress(console: Any) -> Iterator[Any]:
 
 
 @contextmanager
-def _interruptible() -> Iterator[Any]:
+def interruptible() -> Iterator[Any]:
     """The first Ctrl-C asks the run to stop after its step; a second one interrupts at once."""
     asked = False
 

@@ -64,9 +64,13 @@ class PatchDataset(Dataset):  # type: ignore[misc]
     slices : sequence of dict
         Whole ``fine`` images (`cached_slices`).
     config : TrainingConfig
+    fitted : bool
+        Whether the slices are in the networks' range already, by one map for all: then each stays as it is.
     """
 
-    def __init__(self, slices: Sequence[dict[str, Tensor]], config: TrainingConfig) -> None:
+    def __init__(
+        self, slices: Sequence[dict[str, Tensor]], config: TrainingConfig, *, fitted: bool = False
+    ) -> None:
         super().__init__(slices)
         mixture = config.mixture or {config.degradation: 1.0}
         through = config.through_plane
@@ -77,7 +81,7 @@ class PatchDataset(Dataset):  # type: ignore[misc]
                 *(_turns("fine") if through else ()),  # after that, rows and columns are not alike
                 RandContrastd("fine", config.contrast),
                 RandDegraded("fine", "coarse", config.factor, mixture, config.noise, thickness),
-                FitIntensityd(_BOTH, fit_to="coarse"),
+                *(() if fitted else (FitIntensityd(_BOTH, fit_to="coarse"),)),
             ]
         )
         self.patches = RandAlignedPatchesd(*_BOTH, config.factor, config.patch_size, config.patches_per_slice)

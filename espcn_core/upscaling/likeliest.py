@@ -10,8 +10,8 @@ from espcn_core.upscaling.slices import evenly
 from espcn_core.upscaling.sweep import Values
 
 CANDIDATES = tuple(SliceProfile(thickness=part) for part in (1.0, 0.9, 0.8))
-"""The usual one first: it stays where nothing speaks for another. A box has about the variance of 0.8. There is
-no wider one, for what networks make too smooth looks as if the slices had been wider."""
+"""The usual one first: it stays where nothing speaks for another. A box has about the variance of 0.8. There
+is no wider one, for what networks make too smooth looks as if the slices had been wider."""
 
 _LOOKED_AT = 16
 """Slices that are compared."""

@@ -14,7 +14,7 @@ import torch
 from typer.testing import CliRunner
 
 from espcn_core.cli import app
-from espcn_core.cli.train import _clock, _command, _interruptible
+from espcn_core.cli.train import _clock, _command, interruptible
 from espcn_core.training.config import read_config
 from espcn_core.training.engine import Loop
 
@@ -335,7 +335,7 @@ def test_a_recipe_is_named_as_it_was_given():
 
 
 def test_the_first_interrupt_asks_and_the_second_one_breaks_off():
-    with _interruptible() as asked:
+    with interruptible() as asked:
         assert not asked()
         signal.raise_signal(signal.SIGINT)
         assert asked()

@@ -10,14 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from espcn_core.degradation import SliceProfile
+from espcn_core.errors import RequestError
 from espcn_core.evaluation.measure import Progress
 from espcn_core.evaluation.pool import one_thread, results
 from espcn_core.evaluation.records import Image, Mask
 from espcn_core.evaluation.through import metrics
 from espcn_core.evaluation.through.cases import Truth, find_head, read
 from espcn_core.evaluation.through.methods import (
+    ADAPTED,
     INTERPOLATIONS,
     NETWORKS,
+    Adapt,
     Networks,
     interpolate,
     profile_name,
@@ -51,6 +54,8 @@ class Measurement:
         they are to judge for themselves.
     trust : bool
         Whether trust maps are compared with the error.
+    adapt : callable, optional
+        Fine-tunes weights for each thick volume, which are then measured as well. Goes to other processes.
     """
 
     volumes: Mapping[str, Path]
@@ -59,6 +64,7 @@ class Measurement:
     models: Mapping[tuple[int, int], str]
     stated: SliceProfile | None
     trust: bool = False
+    adapt: Adapt | None = None
 
 
 def measure(wanted: Measurement, jobs: int = 1, progress: Progress | None = None) -> list[Record]:
@@ -155,6 +161,13 @@ class _Worker:
             for method in INTERPOLATIONS:
                 fine = interpolate(method, thick, axis, factor)
                 records.append(against.record(method, fine, thick, profile))
+            if self.wanted.adapt is not None:
+                try:
+                    fine = self.networks.adapted(self.wanted.adapt, thick, grid, axis, factor, usual)
+                except RequestError as error:
+                    where = f"{name} x{factor}, {plane_of(truth.grid, axis)} slices thick"
+                    raise RequestError(f"{where}: {error}") from None
+                records.append(against.record(ADAPTED, fine, thick, profile, profile_name(usual)))
             plan = self.networks.plan(grid, axis, factor)
             for method, consistent in NETWORKS.items():
                 # A free network makes the same of it, whatever profile it is told.

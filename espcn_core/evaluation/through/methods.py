@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,19 @@ from espcn_core.upscaling.upscaler import run
 
 NETWORKS = {"espcn-r-through": True, "espcn-r-through-free": False}
 """The networks as the command line uses them, and whether they are held to what the thick slices said."""
+
+ADAPTED = "espcn-r-through-adapted"
+"""The first of these, fine-tuned on the fine slices of each thick volume (`Adapt`)."""
+
+Adapt = Callable[[Image, Grid, Plan, SliceProfile | None, Path], str]
+"""Fine-tunes the weights of a plan on thick slices of a known profile, or of none that is known; writes them
+into the folder and returns their path."""
+
+
+def networks_of(adapted: bool) -> tuple[str, ...]:
+    """The names of the networks in their order; the last one is free."""
+    first, free = NETWORKS
+    return (first, ADAPTED, free) if adapted else (first, free)
 
 
 def _by_torch(mode: str) -> Callable[[int, int], npt.NDArray[np.float64]]:
@@ -100,6 +115,15 @@ class Networks:
         result = run(plan, thick, engines=self.engines, consistent=consistent, profile=stated)
         return result.array
 
+    def adapted(
+        self, adapt: Adapt, thick: Image, grid: Grid, axis: int, factor: int, stated: SliceProfile | None
+    ) -> Image:
+        """The consistent volume by weights of its own, which begin as those for the factor."""
+        with TemporaryDirectory() as folder:
+            weights = adapt(thick, grid, self.plan(grid, axis, factor), stated, Path(folder))
+            own = Networks({**self.own, (1, factor): weights}, Engines("cpu"))
+            return own(thick, own.plan(grid, axis, factor), stated, consistent=True)
+
     def trusted(self, thick: Image, plan: Plan, stated: SliceProfile | None) -> tuple[Image, Image]:
         """The consistent volume, and its trust map."""
         result, trust = run_with_trust(plan, thick, engines=self.engines, profile=stated)
@@ -125,7 +149,7 @@ def find_networks(models: Sequence[str], factors: Sequence[int]) -> tuple[Own, C
     """
     own: Own = {}
     for name in models:
-        if name in INTERPOLATIONS or name in NETWORKS:
+        if name in (*INTERPOLATIONS, *networks_of(adapted=True)):
             raise RequestError(
                 f"{name} is always measured through plane: name in --models only weights of scale 1xN"
             )

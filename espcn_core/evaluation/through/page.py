@@ -9,6 +9,7 @@ from typing import Any
 
 from espcn_core.evaluation.report.markup import Cell, number, sentence, significant, table, terms, text
 from espcn_core.evaluation.report.words import FILES
+from espcn_core.evaluation.through.methods import ADAPTED
 from espcn_core.evaluation.through.pictures import panels
 from espcn_core.evaluation.through.records import UNKNOWN, About, Example
 from espcn_core.evaluation.through.summary import Summary
@@ -82,6 +83,7 @@ def _measured(about: About) -> str:
         ("Slice profile", f"{about.profiles[0]} made the slices; {_told(about)}"),
         ("Other profiles", ", ".join(about.profiles[1:])),
         ("Methods", ", ".join(about.methods)),
+        ("Adapted", _adapted(about)),
         ("Weights", ", ".join(about.cards)),
         ("Version", f"espcn-core {about.version}"),
     ]
@@ -92,6 +94,14 @@ def _told(about: About) -> str:
     if about.stated == UNKNOWN:
         return "the networks are told nothing of it"
     return f"the networks are told {about.stated}"
+
+
+def _adapted(about: About) -> str:
+    if not about.adapted:
+        return ""
+    return (
+        f"{ADAPTED}: {about.adapted} more steps on the fine slices of each thick volume, which it is then for"
+    )
 
 
 def _means_table(about: About, summary: Summary) -> str:

@@ -92,6 +92,8 @@ class About:
         The call as others can repeat it.
     version : str
         Of espcn-core.
+    adapted : int
+        Steps of the networks that were fine-tuned on each thick volume; 0 if there are none.
     """
 
     data: str
@@ -105,6 +107,7 @@ class About:
     cards: Mapping[str, Mapping[str, Any]]
     command: str
     version: str
+    adapted: int = 0
 
     @property
     def main(self) -> str:

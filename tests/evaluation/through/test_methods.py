@@ -2,18 +2,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from espcn_core.degradation import SliceProfile
 from espcn_core.errors import RequestError
 from espcn_core.evaluation.through.methods import (
+    ADAPTED,
     INTERPOLATIONS,
+    NETWORKS,
     Networks,
     find_networks,
     interpolate,
+    networks_of,
     parse_profile,
     profile_name,
 )
 from espcn_core.grid import Grid
+from espcn_core.models.trained import load_model, save_model
 from espcn_core.upscaling.torch_engine import Engines
 
 
@@ -56,10 +61,39 @@ def test_a_consistent_network_gives_the_thick_slices_again(ball, through):
     assert deviation(held, thick, 1, 2, profile) < 1e-3 < deviation(free, thick, 1, 2, profile)
 
 
+def test_an_adapted_network_is_made_for_the_thick_volume_alone(ball, through, tmp_path):
+    networks = Networks({(1, 2): through}, Engines("cpu"))
+    thick, grid = ball[:, ::2].copy(), Grid((36, 16, 30), np.diag([1.0, 2.0, 1.0, 1.0]))
+    asked = []
+
+    def adapt(array, on, plan, profile, folder):
+        asked.append((array, on, plan, profile))
+        network, card = load_model(through)
+        torch.nn.init.constant_(network.sub_pixels.bias, 0.1)
+        return str(save_model(network, card, folder))
+
+    fine = networks.adapted(adapt, thick, grid, 1, 2, None)
+    ((array, on, plan, profile),) = asked
+    assert array is thick
+    assert (on, profile) == (grid, None)
+    assert {only.model for step in plan.steps for only in step.passes} == {through}
+    usual = networks(thick, plan, None, consistent=True)
+    assert fine.shape == usual.shape == (36, 32, 30)
+    assert np.abs(fine - usual).max() > 1
+    again = networks(thick, networks.plan(grid, 1, 2), None, consistent=True)
+    assert np.array_equal(usual, again)  # the networks themselves are as they were
+
+
+def test_the_free_network_is_the_last_of_all():
+    assert networks_of(adapted=False) == tuple(NETWORKS)
+    assert networks_of(adapted=True) == ("espcn-r-through", ADAPTED, "espcn-r-through-free")
+
+
 @pytest.mark.parametrize(
     ("models", "factors", "sentence"),
     [
         (["espcn-r-x2"], [2], "espcn-r-x2 has scale 2x2"),
+        ([ADAPTED], [2], "espcn-r-through-adapted is always"),
         (["bspline"], [2], "bspline is always measured"),
         (["TWICE", "TWICE"], [2], "two models of --models have scale 1x2"),
     ],
