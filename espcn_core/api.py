@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from espcn_core.degradation import SliceProfile
 from espcn_core.errors import RequestError, VolumeError
 from espcn_core.grid import Grid
 from espcn_core.upscaling.plan import Plan, Request, make_plan
+from espcn_core.upscaling.request import one_or_three
 from espcn_core.upscaling.upscaler import Progress, Result, run
 
 Image = TypeVar("Image")
@@ -144,7 +144,7 @@ def upscale_array(
     `upscaler.run`.
     """
     request = Request(
-        _one_or_three(scale), _one_or_three(spacing), plane, None if model is None else str(model)
+        one_or_three(scale), one_or_three(spacing), plane, None if model is None else str(model)
     )
     plan = make_plan(grid, request)
     profile, note = slice_profile(plan, slice_thickness, found_thickness)
@@ -190,18 +190,6 @@ def slice_profile(
     if asked is None:
         return None, f"{sentence}, and is left out"
     raise RequestError(f"{sentence}: give {_THINNEST * apart:.4g} to {_THICKEST * apart:.4g} mm")
-
-
-def _one_or_three(given: Any) -> Any:
-    """A number of any library as Python's own, three of them as a tuple; anything else as it is."""
-    if isinstance(given, str) or given is None:
-        return given
-    if np.ndim(given):
-        return tuple(map(_one_or_three, given))
-    try:
-        return operator.index(given)
-    except TypeError:
-        return given
 
 
 def _from_pair(array: npt.ArrayLike, affine: npt.ArrayLike) -> tuple[npt.NDArray[Any], Grid]:

@@ -1,5 +1,8 @@
 """What the combo boxes of the panel offer, and how they are filled and read."""
 
+from functools import lru_cache
+from pathlib import Path
+
 from slicer.i18n import tr as _
 
 from ESPCNSlicerLib.parameters import AUTO, PLANES
@@ -29,34 +32,29 @@ def devices(found):
 
 def models(plan):
     """Automatic, and all weights that have the factors of a pass of the plan."""
-    from espcn_core.models.cards import shipped_cards
-
     wanted = {tuple(sorted(only.factors)) for only in _passes(plan)}
-    names = [name for name, card in shipped_cards().items() if tuple(sorted(card.factor)) in wanted]
-    return [(AUTO, _("Automatic")), *((name, name) for name in names)]
+    names = [name for name, card in _shipped().items() if tuple(sorted(card.factor)) in wanted]
+    return [(AUTO, _("Automatic")), *((name, name) for name in sorted(names, key=len))]  # specialists last
 
 
 def cards(plan):
     """The cards of the weights that a plan uses."""
-    from espcn_core.models.cards import find_weights, read_card
-
-    used = dict.fromkeys(only.model for only in _passes(plan))
-    return [read_card(find_weights(model).with_suffix(".json")) for model in used]
+    return [_shipped()[model] for model in dict.fromkeys(only.model for only in _passes(plan))]
 
 
 def spacing_warnings(plan):
     """A sentence for each network that was trained on another spacing."""
     from espcn_core.models.ranges import range_warning
 
-    by_name, found = {card.name: card for card in cards(plan)}, []
+    found = []
     grid = plan.source
     for step in plan.steps:
         for only in step.passes:
-            card = by_name.get(only.model)
+            card = _shipped()[only.model]
             spacing = [mm for axis, mm in enumerate(grid.spacing) if axis != only.slice_axis]
-            if card is not None and tuple(only.factors) != tuple(card.factor):
+            if only.factors != card.factor:
                 spacing.reverse()
-            warning = card and range_warning(card, tuple(spacing), {})
+            warning = range_warning(card, tuple(spacing), {})
             if warning and warning not in found:
                 found.append(warning)
         grid = step.grid
@@ -88,6 +86,19 @@ def choose(box, key):
         box.blockSignals(True)
         box.currentIndex = index
         box.blockSignals(False)
+
+
+def _shipped():
+    from espcn_core.models import cards
+
+    return _cards_in(cards.SHIPPED)
+
+
+@lru_cache(maxsize=1)  # they are asked for at every change in the panel
+def _cards_in(_folder: Path):
+    from espcn_core.models.cards import shipped_cards
+
+    return shipped_cards()
 
 
 def _passes(plan):

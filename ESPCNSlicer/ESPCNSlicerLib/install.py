@@ -1,17 +1,18 @@
 """What upscaling needs beside Slicer: torch, installed when the user presses the button, after a question."""
 
 import slicer
+from slicer.i18n import tr as _
 
 from ESPCNSlicerLib.devices import is_torch_there
 
 REQUIREMENT = "torch>=2.4"
 
-QUESTION = (
+QUESTION = _(
     "Super-resolve needs PyTorch, which is not installed. The download is large (0.2 to 3 GB) and may take "
     "several minutes. Install it now?"
 )
 
-REFUSED = "PyTorch is not installed: press the button again to install it, or use the PyTorch extension"
+REFUSED = _("PyTorch is not installed: press the button again to install it, or use the PyTorch extension")
 
 
 class InstallError(RuntimeError):
@@ -36,10 +37,14 @@ def ensure_torch():
         # The extension chooses the build for the graphics card; it asks by itself.
         version = REQUIREMENT.removeprefix("torch")
         logic = PyTorchUtils.PyTorchUtilsLogic()
-        if logic.installTorch(askConfirmation=True, torchVersionRequirement=version) is None:
+        try:
+            torch = logic.installTorch(askConfirmation=True, torchVersionRequirement=version)
+        except Exception as error:
+            raise _failed(error) from error
+        if torch is None:
             raise InstallError(REFUSED)
     if not is_torch_there():
-        raise InstallError("PyTorch was installed, but is not found: restart Slicer and try again")
+        raise InstallError(_("PyTorch was installed, but is not found: restart Slicer and try again"))
 
 
 def _by_pip():
@@ -51,9 +56,15 @@ def _by_pip():
         try:
             slicer.util.pip_install(REQUIREMENT)
         except Exception as error:
-            raise InstallError(f"PyTorch could not be installed: {error}") from error
+            raise _failed(error) from error
     else:
         try:
             pip_ensure([REQUIREMENT], requester="Super-resolve")
         except RuntimeError as error:
             raise InstallError(f"{REFUSED} ({error})") from error
+        except Exception as error:
+            raise _failed(error) from error
+
+
+def _failed(error):
+    return InstallError(_("PyTorch could not be installed: {error}").format(error=error))

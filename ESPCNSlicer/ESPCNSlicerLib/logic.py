@@ -4,7 +4,9 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from ESPCNSlicerLib import scene, words
 from ESPCNSlicerLib.work import Work, compute
@@ -18,14 +20,16 @@ class Task:
     ----------
     source : scene.Source
     work : Work
-    output_id : str, optional
-        Of the node that gets the result; a new one if there is none.
+    input, output : vtkMRMLScalarVolumeNode
+        The output gets the result; a new node if there is none. Not their IDs: these are given anew when the
+        scene is closed.
     keep_type : bool
     """
 
     source: scene.Source
     work: Work
-    output_id: str | None
+    input: object
+    output: object
     keep_type: bool
 
 
@@ -35,18 +39,18 @@ def request(grid, scale=2, spacing=None, plane="auto", model=None):
     No axis is made coarser: one that is finer than the spacing keeps its own.
     """
     from espcn_core.upscaling.plan import Request
+    from espcn_core.upscaling.request import one_or_three
 
     if spacing is None:
-        if not isinstance(scale, int):
-            scale = tuple(scale)
-        return Request(scale=scale, plane=plane if isinstance(scale, int) else "auto", model=model)
-    if isinstance(spacing, str):
+        scale = one_or_three(scale)
+        return Request(scale=scale, plane="auto" if isinstance(scale, tuple) else plane, model=model)
+    try:
+        wanted = np.broadcast_to(np.asarray(spacing, dtype=float), 3)
+    except ValueError:  # "isotropic", or what the package refuses
         return Request(spacing=spacing, model=model)
-    wanted = [float(spacing)] * 3 if isinstance(spacing, (int, float)) else spacing
-    kept = (
-        min(pair) if n > 1 else pair[0] for *pair, n in zip(grid.spacing, wanted, grid.shape, strict=True)
-    )
-    return Request(spacing=tuple(kept), model=model)
+    own = np.array(grid.spacing)
+    kept = np.where(np.array(grid.shape) > 1, np.minimum(own, wanted), own)  # NaN stays, and is refused
+    return Request(spacing=tuple(kept.tolist()), model=model)
 
 
 def make_plan(grid, **asked):
@@ -147,17 +151,24 @@ class SuperResolve:
 
     def prepare(self, inputNode, outputNode=None, device="auto", compare=False, keepType=True, **asked):
         """The task for a volume node, whose voxels are copied; raises `EspcnError`."""
-        from espcn_core.errors import RequestError
+        from espcn_core.errors import RequestError, VolumeError
 
         source = scene.read(inputNode)
         plan = make_plan(source.grid, **asked)
         if not plan.steps:
-            raise RequestError(f"{source.name} is as fine as that already")
+            raise RequestError(_("{name} is as fine as that already").format(name=source.name))
+        for node in (inputNode, outputNode):
+            if node is not None and node.GetScene() is not slicer.mrmlScene:
+                raise VolumeError(_("{name} is not in the scene: add it first").format(name=node.GetName()))
+        if outputNode is not None and outputNode.GetClassName() != "vtkMRMLScalarVolumeNode":
+            reason = _("{name} is no scalar volume: choose another output node")
+            raise RequestError(reason.format(name=outputNode.GetName()))
         if outputNode is inputNode:
-            raise RequestError(f"{source.name} cannot be its own output: choose another node, or a new one")
+            reason = _("{name} cannot be its own output: choose another node, or a new one")
+            raise RequestError(reason.format(name=source.name))
         dtype = source.array.dtype if keepType else scene.dtype_of(scene.FLOAT)
         work = Work(plan, source.array, dtype, device, compare)
-        return Task(source, work, None if outputNode is None else outputNode.GetID(), keepType)
+        return Task(source, work, inputNode, outputNode, keepType)
 
     def deliver(self, task, made):
         """Put what was made into the scene; returns the node, and that of the interpolation or None.
@@ -170,10 +181,10 @@ class SuperResolve:
         from espcn_core.errors import VolumeError
 
         source, plan = task.source, task.work.plan
-        like = slicer.mrmlScene.GetNodeByID(source.node_id)
-        output = slicer.mrmlScene.GetNodeByID(task.output_id) if task.output_id else None
-        if like is None or (task.output_id and output is None):
-            raise VolumeError(f"{source.name if like is None else 'the output'} is no longer in the scene")
+        like, output = task.input, task.output
+        for node, name in ((like, source.name), (output, _("the output"))):
+            if node is not None and node.GetScene() is not slicer.mrmlScene:
+                raise VolumeError(_("{name} is no longer in the scene").format(name=name))
         kind = source.scalar_type if task.keep_type else scene.FLOAT
         name = f"{source.name} {words.suffix(plan)}"
         if output is None:

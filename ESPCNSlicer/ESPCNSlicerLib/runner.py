@@ -2,7 +2,7 @@
 
 import qt
 
-from ESPCNSlicerLib.job import Job
+from ESPCNSlicerLib.job import Event, Job
 
 _EVERY = 40
 """Milliseconds between two looks at the queue."""
@@ -56,6 +56,8 @@ class Runner:
     def _look(self):
         for event in self._job.events() if self._job is not None else ():
             if event.kind in ("done", "cancelled", "failed"):
+                if self.is_cancelled and event.kind == "done":
+                    event = Event("cancelled")  # it was ready, but nobody wants it any more
                 self._timer.stop()
                 self._job = None
             self._happened(event)

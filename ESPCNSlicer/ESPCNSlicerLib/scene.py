@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import slicer
 import vtk
+from slicer.i18n import tr as _
 from vtk.util.numpy_support import vtk_to_numpy
 
 FLOAT = vtk.VTK_FLOAT
@@ -16,7 +17,7 @@ class Source:
 
     Attributes
     ----------
-    node_id, name : str
+    name : str
     array : ndarray, shape (I, J, K)
         A copy of the voxels.
     grid : espcn_core.grid.Grid
@@ -25,7 +26,6 @@ class Source:
         VTK's number of their type.
     """
 
-    node_id: str
     name: str
     array: np.ndarray
     grid: object
@@ -35,28 +35,39 @@ class Source:
 def why_not(node):
     """A sentence if a node cannot be upscaled; None if it can."""
     if node is None:
-        return "choose an input volume"
+        return _("choose an input volume")
     name = node.GetName()
     if node.IsA("vtkMRMLLabelMapVolumeNode"):
-        return f"{name} is a label map: its values are names, which must not be mixed"
+        reason = _("{name} is a label map: its values are names, which must not be mixed")
+        return reason.format(name=name)
     if not node.IsA("vtkMRMLScalarVolumeNode"):
-        return f"{name} is no scalar volume"
+        return _("{name} is no scalar volume").format(name=name)
     image = node.GetImageData()
     if image is None or not image.GetNumberOfPoints() or image.GetPointData().GetScalars() is None:
-        return f"{name} is empty: load voxels into it first"
-    components = image.GetNumberOfScalarComponents()
-    if components != 1:
-        return f"{name} has {components} components in each voxel: only volumes of one can be upscaled"
+        return _("{name} is empty: load voxels into it first").format(name=name)
+    count = image.GetNumberOfScalarComponents()
+    if count != 1:
+        reason = _("{name} has {count} components in each voxel: only volumes of one can be upscaled")
+        return reason.format(name=name, count=count)
+    if image.GetScalarType() == vtk.VTK_BIT:
+        return _("{name} has voxels of one bit: only numbers can be upscaled").format(name=name)
     return None
 
 
 def grid_of(node):
-    """The place of a volume's voxels in RAS, without parent transforms (`espcn_core.grid.Grid`)."""
+    """The place of a volume's voxels in RAS, without parent transforms (`espcn_core.grid.Grid`).
+
+    Raises `VolumeError` if they have none, for instance because a spacing is 0.
+    """
+    from espcn_core.errors import VolumeError
     from espcn_core.grid import Grid
 
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
-    return Grid(node.GetImageData().GetDimensions(), slicer.util.arrayFromVTKMatrix(matrix))
+    try:
+        return Grid(node.GetImageData().GetDimensions(), slicer.util.arrayFromVTKMatrix(matrix))
+    except ValueError as error:
+        raise VolumeError(f"{node.GetName()} cannot be placed in space: {error}") from error
 
 
 def read(node):
@@ -69,7 +80,7 @@ def read(node):
     image = node.GetImageData()
     flat = vtk_to_numpy(image.GetPointData().GetScalars())
     array = flat.reshape(image.GetDimensions(), order="F").copy(order="F")  # VTK counts i first
-    return Source(node.GetID(), node.GetName(), array, grid_of(node), image.GetScalarType())
+    return Source(node.GetName(), array, grid_of(node), image.GetScalarType())
 
 
 def dtype_of(scalar_type):

@@ -31,7 +31,7 @@ class Panel(VTKObservationMixin):
         self.ui, self.logic = ui, logic
         self._parameter_node = parameter_node
         self._parameters, self._connection = None, None
-        self._task = None
+        self._task = self._watched = None
         self._runner, self._search = Runner(self._happened), Runner(self._found_devices)
         self._devices = None
         choices.fill(ui.targetBox, choices.targets())
@@ -75,6 +75,7 @@ class Panel(VTKObservationMixin):
             self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._refresh)
         self._parameters = parameters
         if parameters is None:
+            self._watch(None)
             return
         if parameters.inputVolume is None:
             parameters.inputVolume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
@@ -100,6 +101,7 @@ class Panel(VTKObservationMixin):
         parameters, ui = self._parameters, self.ui
         if parameters is None:
             return
+        self._watch(parameters.inputVolume)
         plan, reason = self._plan()
         models = choices.models(plan)
         if parameters.model not in dict(models):
@@ -118,6 +120,16 @@ class Panel(VTKObservationMixin):
         if not self.is_running:
             ui.runButton.enabled = plan is not None
             ui.runButton.toolTip = reason or _("Make the finer volume")
+
+    def _watch(self, node):
+        """Notice when the voxels of the input change, or their place."""
+        if node is self._watched:
+            return
+        for watched, change in ((self._watched, self.removeObserver), (node, self.addObserver)):
+            if watched is not None:
+                for event in (vtk.vtkCommand.ModifiedEvent, slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent):
+                    change(watched, event, self._refresh)
+        self._watched = node
 
     def _asked(self):
         parameters = self._parameters
@@ -240,8 +252,7 @@ class Panel(VTKObservationMixin):
             self._say(str(error))
             return
         if self._parameters is None or self._parameters.showInViews:
-            source = slicer.mrmlScene.GetNodeByID(task.source.node_id)
-            slicer.util.setSliceViewerLayers(background=source, foreground=output, foregroundOpacity=1.0)
+            slicer.util.setSliceViewerLayers(background=task.input, foreground=output, foregroundOpacity=1.0)
         names = output.GetName() if other is None else f"{output.GetName()}, {other.GetName()}"
         self._say(_("{names}: done in {seconds:.1f} s on {device}.").format(
             names=names, seconds=made.seconds, device=made.device
@@ -266,5 +277,5 @@ class Panel(VTKObservationMixin):
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _node_goes(self, _caller, _event, node):
-        if self.is_running and node.GetID() in (self._task.source.node_id, self._task.output_id):
+        if self.is_running and node in (self._task.input, self._task.output):
             self.cancel()

@@ -1,5 +1,7 @@
 """Sentences and names that the panel shows."""
 
+from slicer.i18n import tr as _
+
 
 def sizes(plan):
     """What comes out: ``256 x 256 x 24 at 0.9 x 0.9 x 5 mm -> 512 x 512 x 24 at 0.45 x 0.45 x 5 mm``."""
@@ -47,16 +49,17 @@ def card(card):
     """What a user should know of a model, as lines of text."""
     training, metrics = card.training, card.metrics
     spacing = training.get("spacing_range_mm")
+    known = {key: training.get(key, "?") for key in ("data", "patients", "contrast", "licence")}
     lines = [
         f"{card.name} ({card.architecture}, x{max(card.factor)})",
-        f"Trained on: {training.get('data', '?')}, {training.get('patients', '?')} patients, "
-        f"{training.get('contrast', '?')}",
-        f"Licence of the data: {training.get('licence', '?')}",
+        _("Trained on: {data}, {patients} patients, {contrast}").format(**known),
+        _("Licence of the data: {licence}").format(**known),
     ]
     if spacing is not None:
-        lines.append(f"Spacing of its coarse images: {spacing[0]:.3g} to {spacing[1]:.3g} mm")
+        text = _("Spacing of its coarse images: {low:.3g} to {high:.3g} mm")
+        lines.append(text.format(low=spacing[0], high=spacing[1]))
     if "gain" in metrics:
-        gain, slices = metrics["gain"], metrics.get("slices", "?")
-        lines.append(f"Gain over bicubic interpolation: {gain:+.2f} dB on {slices} held-out slices")
-    lines.append(f"Not for: {card.not_for}")
+        text = _("Gain over bicubic interpolation: {gain:+.2f} dB on {slices} held-out slices")
+        lines.append(text.format(gain=metrics["gain"], slices=metrics.get("slices", "?")))
+    lines.append(_("Not for: {what}").format(what=card.not_for))
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,6 +79,18 @@ class Goal:
 
 
 Goals = tuple[Goal, Goal, Goal]
+
+
+def one_or_three(given: Any) -> Any:
+    """A number of any library as Python's own, three of them as a tuple; anything else as it is."""
+    if isinstance(given, str) or given is None:
+        return given
+    if np.ndim(given) == 1:
+        return tuple(map(one_or_three, given))
+    try:
+        return operator.index(given)
+    except TypeError:
+        return given
 
 
 def goals_of(grid: Grid, request: Request) -> Goals:
