@@ -111,11 +111,7 @@ def new_volume(name, like, array, scalar_type, affine):
 def take_over(node, like):
     """Let a volume be shown, moved and filed as another one is."""
     node.SetAndObserveTransformNodeID(like.GetTransformNodeID())
-    if node.GetDisplayNode() is None:
-        node.CreateDefaultDisplayNodes()
-    display, model = node.GetDisplayNode(), like.GetDisplayNode()
-    if model is not None and display is not None and display.GetClassName() == model.GetClassName():
-        display.CopyContent(model)
+    _show_alike(node, like)
     folders = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer.mrmlScene)
     if folders is None:
         return
@@ -126,6 +122,28 @@ def take_over(node, like):
             folders.SetItemParent(item, parent)
         else:
             folders.CreateItem(parent, node)
+
+
+def _show_alike(node, like):
+    """Window and level, colours and interpolation as of another volume; an automatic window becomes fixed.
+
+    To find a window of its own for a large volume would take long, and the two could not be compared.
+    """
+    display, model = node.GetDisplayNode(), like.GetDisplayNode()
+    if model is None:
+        if display is None:
+            node.CreateDefaultDisplayNodes()
+        return
+    if display is None or display.GetClassName() != model.GetClassName():
+        display = slicer.mrmlScene.CreateNodeByClass(model.GetClassName())
+        display.UnRegister(None)
+        display.CopyContent(model)
+        display.SetAutoWindowLevel(False)
+        slicer.mrmlScene.AddNode(display)
+        node.SetAndObserveDisplayNodeID(display.GetID())
+    else:
+        display.CopyContent(model)
+        display.SetAutoWindowLevel(False)
 
 
 def describe(node, facts):

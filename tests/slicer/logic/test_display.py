@@ -33,12 +33,16 @@ def test_the_display_is_that_of_the_input(volume, logic):
     assert (old.GetWindow(), old.GetLevel(), old.GetColorNodeID()) == (321, 123, RED)
 
 
-def test_an_automatic_window_stays_automatic(volume, logic):
-    node = volume()
-    shown(node, auto=True)
-    made = logic.upscale(node)
-    assert made.GetDisplayNode().GetAutoWindowLevel()
-    assert made.GetDisplayNode().GetWindow() > 100  # of the values of the volume, about 700
+@pytest.mark.parametrize("given", [False, True])
+def test_an_automatic_window_becomes_that_of_the_input(volume, logic, given):
+    """So the two can be compared; and no histogram of a large volume holds up the application."""
+    node, output = volume(), volume("mine") if given else None
+    old = shown(node, auto=True)
+    new = logic.upscale(node, outputNode=output).GetDisplayNode()
+    assert (new.GetWindow(), new.GetLevel()) == (old.GetWindow(), old.GetLevel())
+    assert not new.GetAutoWindowLevel()
+    assert old.GetAutoWindowLevel()
+    assert new.GetWindow() > 100  # of the values of the volume, about 700
 
 
 def test_the_threshold_is_that_of_the_input(volume, logic):
