@@ -34,6 +34,7 @@ def upscale(
     model: str | Path | None = None,
     plane: str = "auto",
     device: str = "auto",
+    precision: str = "fp32",
     progress: Progress | None = None,
 ) -> Image:
     """A finer version of an image, with the same field of view.
@@ -65,6 +66,9 @@ def upscale(
         thickest apart.
     device : {"auto", "cpu", "cuda", "mps"}
         Where the network runs; ``auto`` takes a GPU if there is one.
+    precision : {"fp32", "bf16", "auto"}
+        What the networks compute in. ``bf16`` is about twice as fast on a CPU that computes with it, which
+        ``auto`` finds out, and rounds what is added to interpolation by about 0.05 % of the range.
     progress : callable, optional
         Called with (slices done, slices in all); the run stops if it returns False.
 
@@ -97,7 +101,7 @@ def upscale(
     """
     options: dict[str, Any] = {
         "model": model, "plane": plane, "slice_thickness": slice_thickness, "consistent": consistent,
-        "device": device, "progress": progress,
+        "device": device, "precision": precision, "progress": progress,
     }  # fmt: skip
     if isinstance(image, tuple):
         array, grid = _from_pair(*image)

@@ -103,7 +103,7 @@ def _run(work, device, progress):
     from espcn_core.upscaling.torch_engine import Engines, free_memory
     from espcn_core.upscaling.upscaler import run
 
-    engines = Engines(device)
+    engines = Engines(device, "auto")
     try:
         return run(work.plan, work.array, dtype=work.dtype, engines=engines, progress=progress)
     finally:

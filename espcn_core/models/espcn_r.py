@@ -72,7 +72,7 @@ class EspcnR(nn.Module):
         """(B, C, H, W) to (B, C, H r_row, W r_col); ``fingerprint``, (B, n), is for adaptive ones."""
         features = x
         if self.adaptation is None or fingerprint is None:
-            features = self.body(x)
+            features = self._features(x)
         else:
             scales = self.adaptation(fingerprint)[..., None, None]
             for number, layer in enumerate(self.body):
@@ -82,6 +82,23 @@ class EspcnR(nn.Module):
         size = (x.shape[-2] * self.factor[0], x.shape[-1] * self.factor[1])
         smooth = functional.interpolate(x, size, mode="bicubic", align_corners=False)
         return smooth + sub_pixel_shuffle(self.sub_pixels(features), self.factor).to(smooth.dtype)
+
+    def _features(self, x: Tensor) -> Tensor:
+        """What the body makes of an image.
+
+        Where autocast narrows the layers of a trained network, its first one gets the image in two parts:
+        what the narrow format holds of it, and the rest. Of all roundings, that of the image is the largest.
+        """
+        kind = x.device.type
+        if self.training or not torch.is_autocast_enabled(kind):
+            features: Tensor = self.body(x)
+            return features
+        first = self._convolutions()[0]
+        held = x.to(torch.get_autocast_dtype(kind)).to(x.dtype)
+        parts = torch.cat([held, x - held], dim=1)
+        features = functional.conv2d(parts, first.weight.repeat(1, 2, 1, 1), first.bias, padding=1)
+        features = self.body[1:](features)
+        return features
 
     @torch.no_grad()
     def adapted(self, fingerprint: Tensor) -> EspcnR:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from espcn_core.errors import RequestError
+from espcn_core.upscaling.precision import cpu_has_bfloat16
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
@@ -19,16 +20,10 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     """
     if name == "auto":
         if device.type == "cpu":
-            return torch.bfloat16 if _cpu_has_bfloat16() else torch.float32
+            return torch.bfloat16 if cpu_has_bfloat16() else torch.float32
         if device.type == "cuda":
             return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
         return torch.float32
     if name == "float16" and device.type != "cuda":
         raise RequestError(f"float16 is trained on CUDA only, not on {device.type}: set precision to auto")
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}[name]
-
-
-def _cpu_has_bfloat16() -> bool:
-    """Whether the CPU has instructions for bfloat16. These functions of torch are private and may go."""
-    questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, question, lambda: False)() for question in questions)

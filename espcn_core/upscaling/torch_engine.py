@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from espcn_core.errors import DeviceMemoryError, RequestError
+from espcn_core.models.espcn_r import EspcnR
 from espcn_core.models.registry import adapted, receptive_radius
 from espcn_core.models.trained import load_model
+from espcn_core.upscaling.precision import precision_for
 from espcn_core.upscaling.slices import crop, pad
 
 Say = Callable[[str], None]
@@ -85,10 +87,13 @@ class TorchEngine:
     model : str or Path
         Name of shipped weights, or a weight file.
     device : torch.device
+    precision : {"auto", "fp32", "bf16"}
+        What its layers compute in (`espcn_core.upscaling.precision`).
     """
 
-    def __init__(self, model: str | Path, device: torch.device) -> None:
+    def __init__(self, model: str | Path, device: torch.device, precision: str = "fp32") -> None:
         self.network, self.card = load_model(model)
+        self.dtype = precision_for(precision, device, isinstance(self.network, EspcnR))
         self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.device = device
         self.factor = self.card.factor
@@ -146,7 +151,9 @@ class TorchEngine:
         """The network on one piece; None if the device is out of memory."""
         try:
             padded = padded.to(self.device, memory_format=torch.channels_last)
-            return crop(self.network(padded), self.radius, self.factor).float().cpu()
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+                fine = self.network(padded)
+            return crop(fine, self.radius, self.factor).float().cpu()
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -168,15 +175,21 @@ class Engines:
     Parameters
     ----------
     device : {"auto", "cpu", "cuda", "mps"}
+    precision : {"auto", "fp32", "bf16"}
+        With ``bf16``, which ``auto`` takes where a CPU computes with it, networks run about twice as fast,
+        and results differ by up to a hundredth of the range; with ``fp32`` they are the same to 1e-5, however
+        they are cut into pieces.
 
     Raises
     ------
     RequestError
-        If there is no such device here.
+        If there is no such device here, or no such precision.
     """
 
-    def __init__(self, device: str = "auto") -> None:
+    def __init__(self, device: str = "auto", precision: str = "fp32") -> None:
         self.device = choose_device(device)
+        precision_for(precision, self.device, residual=True)  # a wrong one says so before any is loaded
+        self.precision = precision
         self._loaded: dict[str, TorchEngine] = {}
         self._lock = threading.Lock()
 
@@ -188,7 +201,7 @@ class Engines:
         with self._lock:
             if model not in self._loaded:
                 try:
-                    self._loaded[model] = TorchEngine(model, self.device)
+                    self._loaded[model] = TorchEngine(model, self.device, self.precision)
                 except RuntimeError as error:
                     if not is_out_of_memory(error):
                         raise

@@ -23,6 +23,7 @@ def run_with_trust(
     *,
     dtype: npt.DTypeLike | None = None,
     device: str = "auto",
+    precision: str = "fp32",
     engines: Engines | None = None,
     progress: Progress | None = None,
     **options: Any,
@@ -34,7 +35,7 @@ def run_with_trust(
 
     Parameters
     ----------
-    plan, array, dtype, device, engines, progress, **options
+    plan, array, dtype, device, precision, engines, progress, **options
         As for `espcn_core.upscaling.upscaler.run`.
 
     Returns
@@ -49,7 +50,7 @@ def run_with_trust(
     CancelledError, RequestError, VolumeError
         As `espcn_core.upscaling.upscaler.run` does.
     """
-    engines = engines or Engines(device)
+    engines = engines or Engines(device, precision)
     singles = list(_orientations(plan))
     mirrors = list(_mirrors(plan))
     total = slice_count(plan, array) + len(mirrors) * sum(slice_count(single, array) for single in singles)

@@ -64,6 +64,7 @@ def run(
     slope: float = 1.0,
     inter: float = 0.0,
     device: str = "auto",
+    precision: str = "fp32",
     engines: Engines | None = None,
     progress: Progress | None = None,
     consistent: bool = True,
@@ -83,6 +84,8 @@ def run(
         The result is ``slope * value + inter``.
     device : {"auto", "cpu", "cuda", "mps"}
         Where the networks run.
+    precision : {"fp32", "bf16", "auto"}
+        What their layers compute in (`espcn_core.upscaling.precision`).
     engines : Engines, optional
         Networks to use again, on their own device; by default they are loaded for this run.
     progress : callable, optional
@@ -117,7 +120,7 @@ def run(
             f"{gaps:,} voxels are NaN or infinite, which {dtype} cannot hold: use --dtype float32"
         )
     notes = [f"{gaps:,} voxels are NaN or infinite and stay so"] if gaps else []
-    engines = engines or Engines(device)
+    engines = engines or Engines(device, precision)
     for step in plan.steps:
         for only in step.passes:
             is_exchanged(only, engines.load(only.model))  # a wrong model says so before anything is done

@@ -107,7 +107,8 @@ def test_networks_are_loaded_once(make_model, monkeypatch):
     plan = plan_for(array, make_model((1, 3)))
     made = []
     monkeypatch.setattr(
-        "espcn_core.upscaling.trust.Engines", lambda device: made.append(device) or Engines(device)
+        "espcn_core.upscaling.trust.Engines",
+        lambda device, precision: made.append(device) or Engines(device, precision),
     )
     run_with_trust(plan, array, device="cpu")
     assert made == ["cpu"]

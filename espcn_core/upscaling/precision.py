@@ -1,0 +1,39 @@
+"""Which number format the layers of a network compute in."""
+
+from __future__ import annotations
+
+import torch
+
+from espcn_core.errors import RequestError
+
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+def precision_for(name: str, device: torch.device, residual: bool) -> torch.dtype:
+    """The format that the layers of a network run in; what they add to, and the result, stay in float32.
+
+    Parameters
+    ----------
+    name : {"auto", "fp32", "bf16"}
+        ``auto`` takes bfloat16 on a CPU that computes with it, for networks that add to an interpolation:
+        there a rounding of 2^-9 is one of the residual alone. On other devices it takes float32.
+    device : torch.device
+    residual : bool
+        Whether the network adds to an interpolation.
+
+    Raises
+    ------
+    RequestError
+        If there is no such precision.
+    """
+    if name not in PRECISIONS:
+        raise RequestError(f"no precision is called {name!r}: there are {', '.join(PRECISIONS)}")
+    if name == "auto":
+        name = "bf16" if residual and device.type == "cpu" and cpu_has_bfloat16() else "fp32"
+    return torch.bfloat16 if name == "bf16" else torch.float32
+
+
+def cpu_has_bfloat16() -> bool:
+    """Whether the CPU has instructions for bfloat16. These functions of torch are private and may go."""
+    questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, question, lambda: False)() for question in questions)

@@ -1,0 +1,101 @@
+"""Networks compute in half the bits where that is fast, and their results hardly change."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+import espcn_core
+from espcn_core.errors import RequestError
+from espcn_core.models.cards import shipped_cards
+from espcn_core.upscaling.precision import precision_for
+from espcn_core.upscaling.torch_engine import Engines, TorchEngine
+
+CPU, CUDA, MPS = (torch.device(kind) for kind in ("cpu", "cuda", "mps"))
+
+
+@pytest.fixture
+def has_bfloat16(monkeypatch):
+    def say(answer):
+        monkeypatch.setattr("espcn_core.upscaling.precision.cpu_has_bfloat16", lambda: answer)
+
+    return say
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_auto_is_bfloat16_where_a_cpu_computes_with_it_for_residual_networks(has_bfloat16, fast):
+    has_bfloat16(fast)
+    assert precision_for("auto", CPU, residual=True) == (torch.bfloat16 if fast else torch.float32)
+    assert precision_for("auto", CPU, residual=False) == torch.float32
+    assert precision_for("auto", CUDA, residual=True) == torch.float32
+    assert precision_for("auto", MPS, residual=True) == torch.float32
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_what_is_asked_for_is_taken(has_bfloat16, residual):
+    has_bfloat16(False)
+    assert precision_for("bf16", CPU, residual) == torch.bfloat16
+    has_bfloat16(True)
+    assert precision_for("fp32", CPU, residual) == torch.float32
+
+
+def test_an_unknown_one_is_refused_before_a_network_is_loaded():
+    with pytest.raises(RequestError, match=r"no precision is called 'fp16': there are auto, fp32, bf16"):
+        Engines("cpu", "fp16")
+
+
+@pytest.mark.parametrize("name", [name for name in shipped_cards() if name.startswith("espcn-r")])
+def test_shipped_networks_are_within_a_tenth_of_a_grey_level_and_have_no_seams(name, heads):
+    """Of 255, root mean square: at most 0.06, and 0.12 if the image were rounded as well."""
+    exact, fast = (TorchEngine(name, CPU, precision) for precision in ("fp32", "bf16"))
+    batch = heads(exact.factor)
+    exact, fast = (engine.adapted(batch[:, 0]) for engine in (exact, fast))
+    expected, result = (whole(engine, batch) for engine in (exact, fast))
+    assert result.dtype == torch.float32
+    assert 0 < 255 * (result - expected).square().mean().sqrt() < 0.08
+    fast.pixels_at_once = batch[0].numel() // 3
+    torch.testing.assert_close(whole(fast, batch), result, rtol=0, atol=1e-5)  # as in float32
+
+
+def whole(engine, batch):
+    """All pieces of the fine slices, put together."""
+    fine = [n * r for n, r in zip(batch.shape[2:], engine.factor, strict=True)]
+    image = torch.full((len(batch), 1, *fine), torch.nan)
+    for piece in engine(batch):
+        image[piece.numbers, :, piece.rows, piece.columns] = piece.image
+    return image
+
+
+@pytest.fixture
+def heads():
+    """Two slices of the sample, made coarser along the axes that a network makes finer."""
+    from pathlib import Path
+
+    import nibabel as nib
+
+    from espcn_core.degradation import degrade
+
+    sample = nib.load(Path(__file__).parents[2] / "resources" / "sample_t1ce.nii.gz")
+    values = np.asarray(sample.dataobj[:, :, 3:5]).astype(np.float32) / 255
+    fine = torch.from_numpy(values.transpose(2, 0, 1).copy())[:, None]
+
+    def make(factor):
+        rows, columns = (n - n % r for n, r in zip(fine.shape[2:], factor, strict=True))
+        return degrade(fine[..., :rows, :columns], factor, "area")
+
+    return make
+
+
+def test_python_computes_in_float32_unless_asked(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "espcn_core.upscaling.upscaler.Engines", lambda *given: asked.append(given) or Engines(*given)
+    )
+    image = np.random.default_rng(1).uniform(size=(12, 10, 2)).astype(np.float32), np.eye(4)
+    results = []
+    for precision in ({}, {"precision": "bf16"}):
+        with pytest.warns(UserWarning, match="was trained on"):
+            results.append(espcn_core.upscale(image, device="cpu", **precision)[0])
+    assert asked == [("cpu", "fp32"), ("cpu", "bf16")]
+    assert 0 < np.abs(results[0] - results[1]).max() < 0.05
