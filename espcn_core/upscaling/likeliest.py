@@ -16,12 +16,17 @@ is no wider one, for what networks make too smooth looks as if the slices had be
 _LOOKED_AT = 16
 """Slices that are compared."""
 
+_CONVINCING = 0.6
+"""Another one is taken if its misfit (RMS) is below this part of the usual one's: on the isotropic volumes that
+the weights were measured on, at x2, x3, x4 and x6, in 4 of 60 cases where the usual one is right, and in 49 of 60
+where the profile is a box."""
+
 _ROUNDING = 1e-8
 """Of the sum of squares of the thick slices: a smaller difference of misfits says nothing."""
 
 
 def likeliest_profile(thick: Values, fine: Values, axis: int) -> SliceProfile:
-    """That of `CANDIDATES` under which the fine values give the thick slices best.
+    """That of `CANDIDATES` under which the fine values give the thick slices clearly best, or the usual one.
 
     Parameters
     ----------
@@ -33,7 +38,7 @@ def likeliest_profile(thick: Values, fine: Values, axis: int) -> SliceProfile:
 
     Notes
     -----
-    It has the smallest sum of squares of ``y - D x``. The networks' own errors lie in what no thick slice
+    The misfit is the sum of squares of ``y - D x``. The networks' own errors lie in what no thick slice
     shows, and hardly count.
     """
     across = next(other for other in (2, 1, 0) if other != axis)
@@ -48,4 +53,5 @@ def likeliest_profile(thick: Values, fine: Values, axis: int) -> SliceProfile:
         misfit += [np.square((y - degrade @ x) * known).sum() for degrade in weights]
         energy += np.square(y).sum()
     best = int(misfit.argmin())
-    return CANDIDATES[best if misfit[best] < misfit[0] - _ROUNDING * energy else 0]
+    convincing = misfit[best] < _CONVINCING**2 * misfit[0] and misfit[0] > _ROUNDING * energy
+    return CANDIDATES[best if convincing else 0]

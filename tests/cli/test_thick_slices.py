@@ -80,13 +80,10 @@ def test_the_result_made_thick_again_is_the_input(cli, save, tmp_path, dtype):
     assert f"at most {100 * measured[1]:.2g} %" in files[1]["notes"][-1]
 
 
-JUDGED = "taken as 4 mm thick, which explains them best"
-
-
 @pytest.mark.parametrize(
     ("option", "sidecar", "thickness", "notes"),
     [
-        ([], None, 0.8, [JUDGED]),
+        ([], None, 1.0, []),
         (["--slice-thickness", "4"], None, 0.8, []),
         (
             [],
@@ -96,9 +93,9 @@ JUDGED = "taken as 4 mm thick, which explains them best"
         ),
         ([], '{"SliceThickness": 5}', 1.0, []),
         (["--slice-thickness", "6"], '{"SliceThickness": 4}', 1.2, []),
-        ([], '{"SliceThickness": 0.5}', 0.8, ["thickness of 0.5 mm does not go with slices that", JUDGED]),
-        ([], '{"SliceThickness": "4 mm"}', 0.8, ["a.json is '4 mm', no length in mm", JUDGED]),
-        ([], "{", 0.8, ["a.json is no JSON that can be read, and is left out", JUDGED]),
+        ([], '{"SliceThickness": 0.5}', 1.0, ["thickness of 0.5 mm does not go with slices that"]),
+        ([], '{"SliceThickness": "4 mm"}', 1.0, ["a.json is '4 mm', no length in mm"]),
+        ([], "{", 1.0, ["a.json is no JSON that can be read, and is left out"]),
         (["--slice-thickness", "5"], "{", 1.0, []),
     ],
 )

@@ -73,7 +73,7 @@ def test_it_is_what_a_volume_of_four_axes_becomes(asked, browser, logic, frames,
 
     made = logic.upscaleSequence(browser(), **asked)
     affine = np.diag([0.8, 0.8, 2.4, 1.0])
-    array, fine = upscale((np.stack(frames, axis=-1), affine), device="cpu", **asked)
+    array, fine = upscale((np.stack(frames, axis=-1), affine), device="cpu", precision="auto", **asked)
     for number, each in enumerate(arrays(made, voxels)):
         np.testing.assert_array_equal(each, array[..., number])
         np.testing.assert_allclose(affine_of(made.GetNthDataNode(number)), fine, atol=1e-12)
