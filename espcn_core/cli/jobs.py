@@ -43,7 +43,13 @@ class Job:
 
 
 def find_jobs(
-    inputs: Sequence[Path], output: str, suffix: str = "", *, trust: str | None = None, resume: bool = False
+    inputs: Sequence[Path],
+    output: str,
+    suffix: str = "",
+    *,
+    trust: str | None = None,
+    compress: bool | None = None,
+    resume: bool = False,
 ) -> list[Job]:
     """The jobs of a call, in the order of the inputs; what a folder holds is sorted.
 
@@ -57,6 +63,8 @@ def find_jobs(
         Goes before the ending of each name in an output folder.
     trust : str, optional
         Where trust maps go: a file or a folder, as for ``output``.
+    compress : bool, optional
+        Whether names in an output folder end in .nii.gz or in .nii; by default as those of the inputs.
     resume : bool
         A file found in a folder that is the target of another job is the result of an earlier run: no input.
 
@@ -78,7 +86,11 @@ def find_jobs(
         raise RequestError(
             f"--suffix goes with an output folder: write the whole name into --output {output}"
         )
-    jobs = list(_jobs_into(places, inputs, suffix, resume))
+    if compress is not None and places[0].is_file:
+        raise RequestError(
+            f"--compress and --no-compress go with an output folder: end --output {output} in .nii.gz or .nii"
+        )
+    jobs = list(_jobs_into(places, inputs, suffix, compress, resume))
     _check_targets(jobs)
     return jobs
 
@@ -128,13 +140,13 @@ class _Destination:
                 "end it in / if it is one"
             )
 
-    def of(self, name: Path, suffix: str) -> Path:
+    def of(self, name: Path, suffix: str, compress: bool | None) -> Path:
         """The file for an input's name within its folder."""
-        return self.path if self.is_file else self.path / name.with_name(_insert(name.name, suffix))
+        return self.path if self.is_file else self.path / name.with_name(_new(name.name, suffix, compress))
 
 
 def _jobs_into(
-    places: Sequence[_Destination], inputs: Sequence[Path], suffix: str, resume: bool
+    places: Sequence[_Destination], inputs: Sequence[Path], suffix: str, compress: bool | None, resume: bool
 ) -> Iterator[Job]:
     """The jobs of files and of what is found in folders."""
     written = {place.path.resolve() for place in places}
@@ -146,10 +158,10 @@ def _jobs_into(
                 raise RequestError(f"{path} holds no NIfTI file (.nii, .nii.gz, .hdr): name another folder")
             for source in found:
                 name = source.relative_to(path)
-                jobs.setdefault(Job(source, *(place.of(name, suffix) for place in places)), True)
+                jobs.setdefault(Job(source, *(place.of(name, suffix, compress) for place in places)), True)
         else:
             name = Path(path.name)
-            jobs[Job(path, *(place.of(name, suffix) for place in places))] = False
+            jobs[Job(path, *(place.of(name, suffix, compress) for place in places))] = False
     targets = {_place(target): job for job in jobs for target in job.targets}
     for job, searched in jobs.items():
         if not (resume and searched and targets.get(_place(job.source), job) != job):
@@ -211,7 +223,12 @@ def _as_header(path: Path) -> Path:
     return path.with_suffix(".HDR" if path.suffix.isupper() else ".hdr")
 
 
-def _insert(name: str, suffix: str) -> str:
+def _new(name: str, suffix: str, compress: bool | None) -> str:
     ending = next((e for e in _ENDINGS if name.lower().endswith(e)), Path(name).suffix)
     stem = name[: len(name) - len(ending)]
-    return stem + suffix + name[len(stem) :]
+    ending = name[len(stem) :]
+    if compress is False and ending.lower() == ".nii.gz":
+        ending = ending[: -len(".gz")]
+    if compress and ending.lower() in (".nii", ".hdr", ".img"):
+        ending = ".nii.gz"
+    return stem + suffix + ending

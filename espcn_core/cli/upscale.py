@@ -50,6 +50,15 @@ def upscale(
             metavar="TEXT", help="Added to each name in an output folder: _sr.", rich_help_panel=_FILES
         ),
     ] = "",
+    compress: Annotated[
+        bool | None,
+        typer.Option(
+            "--compress/--no-compress",
+            help="Names in an output folder end in .nii.gz, or in .nii.",
+            show_default="as the inputs",
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
     existing: Annotated[
         Existing,
         typer.Option(help="If an output is there already.", rich_help_panel=_FILES),
@@ -162,7 +171,7 @@ def upscale(
 
     request = parse_request(scale, spacing, isotropic, plane, model)
     check_slice_thickness(slice_thickness)
-    found = find_jobs(inputs, output, suffix, trust=trust, resume=existing == "skip")
+    found = find_jobs(inputs, output, suffix, trust=trust, compress=compress, resume=existing == "skip")
     if not dry_run:
         clear_leftovers_of(found)
     if existing == "error":

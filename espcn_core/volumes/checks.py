@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import io
 import os
 import stat
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -15,6 +13,7 @@ from typing import BinaryIO
 import psutil
 
 from espcn_core.errors import VolumeError
+from espcn_core.volumes.compressed import DAMAGE, decompressor
 
 CHUNK = 1 << 20
 _DEFLATE = 1032  # the largest factor by which deflate can compress
@@ -35,11 +34,11 @@ def opened(path: Path) -> Iterator[io.BufferedIOBase]:
             if not is_gzip(path):
                 yield file
                 return
-            with gzip.GzipFile(fileobj=file) as stream:
+            with decompressor(file) as stream:
                 yield stream
     except EOFError:
         raise VolumeError(f"{path} is cut short: its compressed data end too early; copy it again") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
+    except DAMAGE as error:
         raise VolumeError(
             f"{path} is damaged: its compressed data are not valid ({error}); copy it again"
         ) from None

@@ -50,6 +50,37 @@ def test_the_suffix_goes_before_the_ending(name, target):
     assert pairs([Path(name)], "out/", "_sr") == [(name, f"out/{target}")]
 
 
+@pytest.mark.parametrize(
+    ("name", "compress", "target"),
+    [
+        ("a.nii", True, "a_sr.nii.gz"),
+        ("a.b.nii.gz", True, "a.b_sr.nii.gz"),
+        ("a.hdr", True, "a_sr.nii.gz"),
+        ("a.dcm", True, "a_sr.dcm"),
+        ("a.nii", False, "a_sr.nii"),
+        ("a.NII.GZ", False, "a_sr.NII"),
+        ("a.hdr", False, "a_sr.hdr"),
+    ],
+)
+def test_names_in_a_folder_say_whether_to_compress(name, compress, target):
+    touch(name)
+    assert pairs([Path(name)], "out/", "_sr", compress=compress) == [(name, f"out/{target}")]
+    (job,) = find_jobs([Path(name)], "out/", "_sr", trust="maps/", compress=compress)
+    assert job.trust == Path("maps", target)
+
+
+def test_the_name_of_a_file_says_itself_whether_to_compress():
+    touch("a.nii")
+    with pytest.raises(RequestError, match=r"--output b\.nii in \.nii\.gz or \.nii"):
+        find_jobs([Path("a.nii")], "b.nii", compress=True)
+
+
+def test_two_files_that_would_have_one_name_when_compressed():
+    touch("in/a.nii", "in/a.nii.gz")
+    with pytest.raises(RequestError, match=r"would both become out/a\.nii\.gz"):
+        find_jobs([Path("in")], "out", compress=True)
+
+
 def test_a_folder_keeps_its_structure_and_hides_what_is_hidden():
     touch("in/b.nii", "in/a.nii.gz", "in/z/c.nii", "in/m/d.hdr", "in/m/d.img", "in/notes.txt")
     touch("in/.a.nii", "in/.git/e.nii", "in/.a.nii.gz.0123abcd.espcn-part")
