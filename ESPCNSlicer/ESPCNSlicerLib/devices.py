@@ -1,10 +1,12 @@
 """The devices that networks can run on, with names that people know."""
 
+import importlib
 import importlib.util
 
 
 def is_torch_there():
     """Whether torch is installed; it is not imported for that."""
+    importlib.invalidate_caches()  # it may have been installed a moment ago
     return importlib.util.find_spec("torch") is not None
 
 

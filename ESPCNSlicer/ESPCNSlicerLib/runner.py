@@ -1,11 +1,17 @@
 """Runs a `Job` and tells the panel on the main thread what happens in it."""
 
+import time
+
 import qt
 
 from ESPCNSlicerLib.job import Event, Job
 
-_EVERY = 40
-"""Milliseconds between two looks at the queue."""
+_EVERY = 5
+"""Milliseconds of the event loop between two looks at the queue."""
+
+_SHARE = 0.01
+"""Seconds that the main thread sleeps at each look. An event loop that waits in C++ may hold Python's lock, and
+PythonQt's may. Then the thread of the job runs only while the main thread sleeps in Python."""
 
 
 class Runner:
@@ -54,6 +60,8 @@ class Runner:
         self._job = None
 
     def _look(self):
+        if self._job is not None and self._job.is_running:
+            time.sleep(_SHARE)
         for event in self._job.events() if self._job is not None else ():
             if event.kind in ("done", "cancelled", "failed"):
                 if self.is_cancelled and event.kind == "done":

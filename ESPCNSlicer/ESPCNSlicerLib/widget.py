@@ -79,7 +79,10 @@ class Panel(VTKObservationMixin):
             return
         if parameters.inputVolume is None:
             parameters.inputVolume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
-        self._connection = parameters.connectGui(self.ui)
+        named = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()}
+        named.pop(None, None)
+        # as connectGui does, but what that returns does not serve to disconnect in all versions of Slicer
+        self._connection = parameters.connectParametersToGui(named)
         self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._refresh)
         self._refresh()
 

@@ -311,6 +311,24 @@ def test_no_thread_but_the_main_one_touches_the_scene_or_the_widgets(panel, star
     assert strange == set()
 
 
+def test_a_run_goes_on_under_an_event_loop_that_holds_pythons_lock(panel, started, steps):
+    """As PythonQt's may: here a call into C that keeps the lock stands for the loop."""
+    import ctypes
+
+    usleep = ctypes.PyDLL(None).usleep
+    steps.go(99)
+    begin = time.monotonic()
+    started()
+    turns = 0
+    while panel.is_running:
+        usleep(20_000)
+        panel._runner._look()
+        turns += 1
+        assert time.monotonic() - begin < 5
+    assert panel.ui.statusLabel.text.startswith("head x2: done")
+    assert turns < 20
+
+
 def test_a_call_in_another_thread_would_be_seen(scene):
     """The look-out of the test above sees the calls it is there for."""
     seen = []
