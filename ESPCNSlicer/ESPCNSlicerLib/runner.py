@@ -10,8 +10,8 @@ _EVERY = 5
 """Milliseconds of the event loop between two looks at the queue."""
 
 _SHARE = 0.01
-"""Seconds that the main thread sleeps at each look. An event loop that waits in C++ may hold Python's lock, and
-PythonQt's may. Then the thread of the job runs only while the main thread sleeps in Python."""
+"""Seconds that the main thread sleeps at each look. An event loop that waits in C++ may hold Python's lock,
+and PythonQt's may. Then the thread of the job gets on best while the main thread sleeps in Python."""
 
 
 class Runner:

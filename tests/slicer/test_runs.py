@@ -319,14 +319,11 @@ def test_a_run_goes_on_under_an_event_loop_that_holds_pythons_lock(panel, starte
     steps.go(99)
     begin = time.monotonic()
     started()
-    turns = 0
     while panel.is_running:
         usleep(20_000)
         panel._runner._look()
-        turns += 1
         assert time.monotonic() - begin < 5
     assert panel.ui.statusLabel.text.startswith("head x2: done")
-    assert turns < 20
 
 
 def test_a_call_in_another_thread_would_be_seen(scene):
