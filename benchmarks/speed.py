@@ -18,11 +18,9 @@ import argparse
 import json
 import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,52 +30,22 @@ import SimpleITK
 import torch
 from torch.nn import functional
 
+from benchmarks.speed_files import FILES, REFERENCE, Rows, head, spread, whole_files
 from espcn_core import volumes
-from espcn_core.degradation import degrade
 from espcn_core.grid import Grid
 from espcn_core.models.registry import multiplies_per_pixel
 from espcn_core.upscaling.plan import Request, make_plan
 from espcn_core.upscaling.torch_engine import Engines, TorchEngine
 from espcn_core.upscaling.upscaler import run
 
-ROOT = Path(__file__).parents[1]
-REFERENCE = "SimpleITK B-spline"
+Job = Callable[[], object]
+
 TASKS = {"x2": ((256, 256), (2, 2)), "x4": ((128, 128), (4, 4)), "through x4": ((256, 64), (1, 4))}
 MODELS = {
     "x2": ("espcn-r-x2",),
     "x4": ("espcn-r-x4", "espcn-x4"),
     "through x4": ("espcn-r-through-x4",),
 }
-FILES = {
-    "x2": ((256, 256, 180), (0.98, 0.98, 1.0), ["--scale", "2", "--plane", "axial"]),
-    "isotropic": ((256, 256, 40), (0.9, 0.9, 5.0), ["--isotropic"]),
-}
-
-BY_ITK = """
-import sys
-import SimpleITK as sitk
-source, target, interpolator, *spacing = sys.argv[1:]
-image = sitk.ReadImage(source)
-spacing = [float(mm) for mm in spacing]
-size = [round(n * old / new) for n, old, new in zip(image.GetSize(), image.GetSpacing(), spacing)]
-shift = [(new - old) / 2 for old, new in zip(image.GetSpacing(), spacing)]
-origin = image.TransformContinuousIndexToPhysicalPoint([s / old for s, old in zip(shift, image.GetSpacing())])
-grid = (size, sitk.Transform(), getattr(sitk, interpolator), origin, spacing, image.GetDirection(), 0)
-sitk.WriteImage(sitk.Resample(image, *grid, image.GetPixelID()), target, useCompression=target.endswith("gz"))
-"""
-
-Job = Callable[[], object]
-Rows = dict[str, dict[str, float]]
-
-
-MEASURED = """
-import os, sys, time
-started = time.perf_counter()
-child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ)
-_, status, usage = os.wait4(child, 0)
-print(status, time.perf_counter() - started, usage.ru_maxrss)
-"""
-"""A small process that starts a large one: what it says of the memory is not that of this benchmark."""
 
 
 def main() -> None:
@@ -131,18 +99,6 @@ def matrix_rate(dtype: torch.dtype) -> float:
     return float(2 * 2048**3 / min(times))
 
 
-def head(shape: Sequence[int]) -> np.ndarray[Any, Any]:
-    """Slices of the sample, halved as often as it takes, over and over, int16."""
-    values = np.asarray(nib.load(ROOT / "resources" / "sample_t1ce.nii.gz").dataobj).astype(np.float32)
-    slices = torch.from_numpy(values.transpose(2, 0, 1).copy())
-    while slices.shape[1] > max(shape[:2]):
-        slices = degrade(slices, (2, 2), "area")
-    repeated = slices.repeat(-(-shape[2] // len(slices)), -(-shape[0] // slices.shape[1]), 1)
-    repeated = repeated.repeat(1, 1, -(-shape[1] // slices.shape[2]))
-    cut = repeated[: shape[2], : shape[0], : shape[1]]
-    return np.asfortranarray(cut.permute(1, 2, 0).numpy().round().astype(np.int16))
-
-
 def slice_jobs(task: str, device: str) -> dict[str, tuple[Job, float]]:
     """For each way the work on one slice, and its share of multiplications in operations (0 if not known)."""
     shape, factor = TASKS[task]
@@ -194,47 +150,6 @@ def take_turns(jobs: dict[str, tuple[Job, float]], rounds: int) -> Rows:
         if operations:
             rows[name]["share"] = operations / rows[name]["seconds"] / rates[name[-4:]]
     return rows
-
-
-def spread(times: Sequence[float]) -> dict[str, float]:
-    """Median, and half the distance of the quartiles."""
-    low, middle, high = (
-        statistics.quantiles(times, n=4) if len(times) > 2 else (min(times), *[max(times)] * 2)
-    )
-    return {"seconds": middle, "spread": (high - low) / 2}
-
-
-def whole_files(task: str, ending: str, folder: Path, options: argparse.Namespace) -> Rows:
-    """Seconds and peak memory of a process from file to file."""
-    shape, spacing, words = FILES[task]
-    shape = (*shape[:2], 16 if options.quick else shape[2])
-    source, target = folder / f"{task}.{ending}", folder / f"out.{ending}"
-    nib.save(nib.Nifti1Image(head(shape), np.diag([*spacing, 1.0])), source)
-    fine = [mm / 2 for mm in spacing[:2]] + [spacing[2]] if task == "x2" else [min(spacing)] * 3
-    ours = [sys.executable, "-m", "espcn_core", "upscale", source, "--output", target, *words, "--quiet"]
-    ours += ["--existing", "overwrite", "--device", options.device]
-    by_itk = [sys.executable, "-c", BY_ITK, source, target]
-    calls = {
-        REFERENCE: [*by_itk, "sitkBSpline", *fine],
-        "SimpleITK linear": [*by_itk, "sitkLinear", *fine],
-        "espcn-core upscale": ours,
-        "espcn-core upscale --precision fp32": [*ours, "--precision", "fp32"],
-    }
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    memory: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(1 if options.quick else 5):
-        for name, call in calls.items():
-            words = [sys.executable, "-S", "-c", MEASURED, *map(str, call)]
-            said = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
-            if said[-3] != "0":
-                raise SystemExit(f"{name} failed")
-            times[name].append(float(said[-2]))
-            memory[name].append(float(said[-1]) / 1024)
-    size = np.prod(nib.load(target).shape) * 2 / 2**20 + np.prod(shape) * 2 / 2**20
-    return {
-        name: {**spread(found), "MB": max(memory[name]), "voxels MB": float(size)}
-        for name, found in times.items()
-    }
 
 
 def growth(options: argparse.Namespace) -> dict[str, dict[str, float]]:

@@ -65,3 +65,10 @@ def test_the_demo_shows_the_gain_and_draws_the_picture(tmp_path):
     truth, ours = nib.load(ROOT / "resources" / "sample_t1ce.nii.gz"), nib.load(tmp_path / "ours.nii.gz")
     assert ours.shape == truth.shape
     np.testing.assert_allclose(ours.affine, truth.affine, atol=1e-5)
+
+
+def test_compression_is_measured_against_nibabels():
+    printed = command("benchmarks.compression", "--rounds", 1, ROOT / "resources" / "sample_t1ce.nii.gz")
+    sizes = dict(re.findall(r"^(\S+).* ([\d.]+)$", printed, re.MULTILINE))
+    assert sizes["nibabel,"] == "1.000"
+    assert 0.9 < float(sizes["espcn-core"]) < 1.05
