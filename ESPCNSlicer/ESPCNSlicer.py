@@ -3,7 +3,7 @@
 Nothing is imported here that Slicer does not have; the parts are in ESPCNSlicerLib.
 """
 
-import logging
+import sys
 from pathlib import Path
 
 import slicer
@@ -59,11 +59,18 @@ class ESPCNSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.logic = ESPCNSlicerLogic()
         self.panel = Panel(self.ui, self.logic, self.logic.getParameterNode)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
-        self.panel.enter()
+        self.panel.connect()
 
     def cleanup(self):
         self.removeObservers()
-        self.panel.close()
+        if self.panel is not None:  # as after a setup that failed
+            self.panel.close()
+
+    def onReload(self):
+        """Reload the parts as well."""
+        for name in [name for name in sys.modules if name.partition(".")[0] == "ESPCNSlicerLib"]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
 
     def enter(self):
         self.panel.enter()
@@ -91,11 +98,15 @@ class ESPCNSlicerTest(ScriptedLoadableModuleTest):
         import SampleData
         from ESPCNSlicerLib.devices import is_torch_there
 
-        if not is_torch_there():
-            logging.warning("ESPCNSlicer: PyTorch is not installed, so the networks are not tested")
-            return
         head = SampleData.SampleDataLogic().downloadMRHead()
-        finer = slicer.util.getModuleLogic("ESPCNSlicer").upscale(head, scale=2)
+        logic = slicer.util.getModuleLogic("ESPCNSlicer")
+        task = logic.prepare(head, scale=2)
+        size = head.GetImageData().GetDimensions()
+        assert sorted(n // m for n, m in zip(task.work.plan.target.shape, size, strict=True)) == [1, 2, 2]
+        if not is_torch_there():
+            self.delayDisplay("PyTorch is not installed: the networks were not tested")
+            return
+        finer = logic.upscale(head, scale=2)
         before, after = [0.0] * 6, [0.0] * 6
         head.GetRASBounds(before)
         finer.GetRASBounds(after)

@@ -2,6 +2,8 @@
 
 import importlib
 import importlib.util
+import sys
+from pathlib import Path
 
 
 def is_torch_there():
@@ -29,9 +31,20 @@ def find_devices():
 
 
 def free_memory():
-    """Bytes of memory that are free; None where nothing here can say."""
+    """Bytes of memory that are free; None where nothing here can say, as on macOS without psutil."""
     try:
-        import psutil
+        import psutil  # Slicer does not bring it
+
+        return psutil.virtual_memory().available
     except ImportError:
+        pass
+    if sys.platform == "win32":
+        import ctypes
+
+        status = (ctypes.c_ulonglong * 8)(64)  # MEMORYSTATUSEX: its length, the load, and seven sizes
+        return status[2] if ctypes.windll.kernel32.GlobalMemoryStatusEx(status) else None
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return next(1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
         return None
-    return psutil.virtual_memory().available

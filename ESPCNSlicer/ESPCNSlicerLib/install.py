@@ -1,9 +1,13 @@
 """What upscaling needs beside Slicer: torch, installed when the user presses the button, after a question."""
 
+import importlib.metadata
+
 import slicer
 from slicer.i18n import tr as _
 
 from ESPCNSlicerLib.devices import is_torch_there
+
+LEAST = (2, 4)
 
 REQUIREMENT = "torch>=2.4"
 
@@ -27,7 +31,7 @@ def ensure_torch():
     InstallError
         If the user refused, or it failed.
     """
-    if is_torch_there():
+    if is_torch_there() and not _is_old():
         return
     try:
         import PyTorchUtils
@@ -44,14 +48,26 @@ def ensure_torch():
         if torch is None:
             raise InstallError(REFUSED)
     if not is_torch_there():
-        raise InstallError(_("PyTorch was installed, but is not found: restart Slicer and try again"))
+        raise InstallError(_("PyTorch is not there: if it was installed just now, restart Slicer"))
+    if _is_old():
+        text = _("PyTorch is older than {version}: update it by the PyTorch extension, and restart Slicer")
+        raise InstallError(text.format(version=".".join(map(str, LEAST))))
+
+
+def _is_old():
+    """Whether the torch that is installed is older than `LEAST`."""
+    try:
+        numbers = importlib.metadata.version("torch").split(".")[:2]
+        return tuple(map(int, numbers)) < LEAST
+    except (importlib.metadata.PackageNotFoundError, ValueError):  # installed in a way of its own
+        return False
 
 
 def _by_pip():
     try:
         from slicer.packaging import pip_ensure
     except ImportError:
-        if not slicer.util.confirmOkCancelDisplay(QUESTION, "Super-resolve"):
+        if not slicer.util.confirmOkCancelDisplay(QUESTION, _("Super-resolve")):
             raise InstallError(REFUSED) from None
         try:
             slicer.util.pip_install(REQUIREMENT)

@@ -54,6 +54,13 @@ def why_not(node):
     return None
 
 
+def first_volume():
+    """The first volume of the scene that can be upscaled, or else the first scalar volume, or None."""
+    nodes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+    nodes = [node for node in nodes if node.GetClassName() == "vtkMRMLScalarVolumeNode"]
+    return next((node for node in nodes if why_not(node) is None), nodes[0] if nodes else None)
+
+
 def grid_of(node):
     """The place of a volume's voxels in RAS, without parent transforms (`espcn_core.grid.Grid`).
 

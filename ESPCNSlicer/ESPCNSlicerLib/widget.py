@@ -5,8 +5,8 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.util import VTKObservationMixin
 
-from ESPCNSlicerLib import choices, scene, words
-from ESPCNSlicerLib.devices import find_devices, free_memory, is_torch_there
+from ESPCNSlicerLib import choices, forecast, scene, words
+from ESPCNSlicerLib.devices import find_devices, is_torch_there
 from ESPCNSlicerLib.install import InstallError, ensure_torch
 from ESPCNSlicerLib.logic import make_plan
 from ESPCNSlicerLib.parameters import AUTO, SuperResolveParameterNode
@@ -30,8 +30,9 @@ class Panel(VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self.ui, self.logic = ui, logic
         self._parameter_node = parameter_node
-        self._parameters, self._connection = None, None
+        self._parameters, self._connection, self._wrapper = None, None, None
         self._task = self._watched = None
+        self._shows = True
         self._runner, self._search = Runner(self._happened), Runner(self._found_devices)
         self._devices = None
         choices.fill(ui.targetBox, choices.targets())
@@ -49,10 +50,17 @@ class Panel(VTKObservationMixin):
         """Whether a run goes on, or is being cancelled."""
         return self._runner.is_busy
 
-    def enter(self):
-        """The panel is shown: connect it to the scene, and look for devices."""
+    def connect(self):
+        """Connect the widgets to the parameters in the scene."""
         if self._parameters is None:
-            self._connect(SuperResolveParameterNode(self._parameter_node()))
+            node = self._parameter_node()
+            if self._wrapper is None or self._wrapper.parameterNode is not node:
+                self._wrapper = SuperResolveParameterNode(node)
+            self._connect(self._wrapper)
+
+    def enter(self):
+        """The panel is shown: connect it, and look for devices."""
+        self.connect()
         if self._devices is None and is_torch_there() and not self._search.is_busy:
             self._search.start(lambda progress, say: find_devices())
 
@@ -72,18 +80,18 @@ class Panel(VTKObservationMixin):
     def _connect(self, parameters):
         if self._parameters is not None:
             self._parameters.disconnectGui(self._connection)
-            self.removeObserver(self._parameters, vtk.vtkCommand.ModifiedEvent, self._refresh)
+            self.removeObserver(self._parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._refresh)
         self._parameters = parameters
         if parameters is None:
             self._watch(None)
             return
         if parameters.inputVolume is None:
-            parameters.inputVolume = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode")
+            parameters.inputVolume = scene.first_volume()
         named = {widget.property("SlicerParameterName"): widget for widget in vars(self.ui).values()}
         named.pop(None, None)
-        # as connectGui does, but what that returns does not serve to disconnect in all versions of Slicer
+        # as connectGui does, which returns what is needed to disconnect in newer versions of Slicer alone
         self._connection = parameters.connectParametersToGui(named)
-        self.addObserver(parameters, vtk.vtkCommand.ModifiedEvent, self._refresh)
+        self.addObserver(parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self._refresh)
         self._refresh()
 
     def _boxes(self):
@@ -106,19 +114,26 @@ class Panel(VTKObservationMixin):
             return
         self._watch(parameters.inputVolume)
         plan, reason = self._plan()
-        models = choices.models(plan)
-        if parameters.model not in dict(models):
-            parameters.model = AUTO  # comes back here
-            return
+        models, devices = choices.models(plan), choices.devices(self._devices)
+        for name, pairs in (("model", models), ("device", devices)):
+            known = plan is not None or self._usable() if name == "model" else self._devices is not None
+            chosen = getattr(parameters, name)
+            if chosen not in dict(pairs):
+                if known:
+                    setattr(parameters, name, AUTO)  # comes back here
+                    return
+                pairs.append((chosen, chosen))  # what was saved with a scene that is still being loaded
         choices.fill(ui.modelBox, models)
+        choices.fill(ui.deviceBox, devices)
         for name, box in self._boxes().items():
             choices.choose(box, getattr(parameters, name))
         for widget in (ui.spacingLabel, ui.spacingBox):
             widget.visible = parameters.target == "spacing"
         ui.planeBox.enabled = parameters.target.startswith("x")
         ui.cardText.text = "\n\n".join(map(words.card, choices.cards(plan)))
-        ui.summaryLabel.text = reason if plan is None else self._summary(plan)
-        ui.warningLabel.text = "\n".join(self._warnings(plan))
+        ui.summaryLabel.text = reason if plan is None else forecast.summary(plan, self._dtype())
+        warnings = [] if plan is None else forecast.warnings(plan, self._dtype(), parameters.compare)
+        ui.warningLabel.text = "\n".join(warnings)
         ui.warningLabel.visible = bool(ui.warningLabel.text)
         if not self.is_running:
             ui.runButton.enabled = plan is not None
@@ -133,6 +148,9 @@ class Panel(VTKObservationMixin):
                 for event in (vtk.vtkCommand.ModifiedEvent, slicer.vtkMRMLVolumeNode.ImageDataModifiedEvent):
                     change(watched, event, self._refresh)
         self._watched = node
+
+    def _usable(self):
+        return scene.why_not(self._parameters.inputVolume) is None
 
     def _asked(self):
         parameters = self._parameters
@@ -158,33 +176,10 @@ class Panel(VTKObservationMixin):
             return None, _("The volume is as fine as that already.")
         return plan, None
 
-    def _summary(self, plan):
-        return f"{words.sizes(plan)}, {words.megabytes(self._bytes_of(plan))}\n{words.steps(plan)}"
-
-    def _scalar_type(self):
-        parameters = self._parameters
-        kept = parameters.inputVolume.GetImageData().GetScalarType()
-        return scene.dtype_of(kept if parameters.keepType else scene.FLOAT)
-
-    def _bytes_of(self, plan):
-        i, j, k = plan.target.shape
-        return i * j * k * self._scalar_type().itemsize
-
-    def _warnings(self, plan):
-        """Sentences about what may go wrong."""
-        if plan is None:
-            return []
-        from espcn_core.upscaling.memory import bytes_needed
-
-        found = choices.spacing_warnings(plan)
-        needed, free = bytes_needed(plan, 1, self._scalar_type()), free_memory()
-        if free is not None and needed > free:
-            found.append(
-                _("This needs up to {needed} of memory, and {free} are free.").format(
-                    needed=words.megabytes(needed), free=words.megabytes(free)
-                )
-            )
-        return found
+    def _dtype(self):
+        """The type of the result's voxels."""
+        kept = self._parameters.inputVolume.GetImageData().GetScalarType()
+        return scene.dtype_of(kept if self._parameters.keepType else scene.FLOAT)
 
     # --- the run
 
@@ -217,7 +212,10 @@ class Panel(VTKObservationMixin):
         except (EspcnError, InstallError) as error:
             self._say(words.for_panel(str(error)))
             return
-        work = self._task.work
+        except MemoryError:
+            self._say(_("There is not enough memory for a copy of the volume."))
+            return
+        work, self._shows = self._task.work, parameters.showInViews
         self._say(str(work.plan))
         self.ui.runButton.text = _("Cancel")
         self.ui.progressBar.maximum = 0  # busy, until the first slices are done
@@ -254,7 +252,10 @@ class Panel(VTKObservationMixin):
         except EspcnError as error:
             self._say(str(error))
             return
-        if self._parameters is None or self._parameters.showInViews:
+        except MemoryError:
+            self._say(_("There is not enough memory to put the result into the scene."))
+            return
+        if self._shows:
             slicer.util.setSliceViewerLayers(background=task.input, foreground=output, foregroundOpacity=1.0)
         names = output.GetName() if other is None else f"{output.GetName()}, {other.GetName()}"
         self._say(_("{names}: done in {seconds:.1f} s on {device}.").format(
@@ -268,8 +269,9 @@ class Panel(VTKObservationMixin):
     def _found_devices(self, event):
         if event.kind == "done":
             self._devices = event.result
-            choices.fill(self.ui.deviceBox, choices.devices(event.result))
             self._refresh()
+        elif event.kind == "failed":
+            self.ui.logText.appendPlainText(_("No devices were found: {why}").format(why=event.text))
 
     # --- the scene
 

@@ -72,7 +72,13 @@ def compute(work, progress=None, say=lambda sentence: None):
         `CancelledError` if ``progress`` returned False, or another one that says what is wrong.
     """
     from espcn_core.errors import DeviceMemoryError, EspcnError
-    from espcn_core.upscaling.torch_engine import choose_device
+
+    try:
+        from espcn_core.upscaling.torch_engine import choose_device
+    except ImportError as error:
+        raise EspcnError(
+            f"PyTorch cannot be used ({error}): install it by the PyTorch extension or the panel's button"
+        ) from error
 
     started = time.monotonic()
     device = choose_device(work.device)

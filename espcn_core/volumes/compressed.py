@@ -15,7 +15,7 @@ from typing import BinaryIO, Protocol, cast
 from isal import igzip, isal_zlib
 
 LEVEL = 2
-"""Of ISA-L: five times as fast as nibabel's gzip, and up to 3 % larger. Level 3 saves half a percent on some
+"""Of ISA-L: four times as fast as nibabel's gzip and up to 3 % larger. Level 3 saves half a percent on some
 volumes, but its bytes depend on the processor; those of level 2 are the same on any x86-64 with SSE 4.2."""
 
 BLOCK = 1 << 18

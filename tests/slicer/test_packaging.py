@@ -37,7 +37,7 @@ NAMES = {
     "slicer.app": {"connect"},
     "slicer.util": {
         *("VTKObservationMixin", "childWidgetVariables", "loadUI"),
-        *("arrayFromVTKMatrix", "confirmOkCancelDisplay", "getModuleLogic", "pip_install"),
+        *("arrayFromVTKMatrix", "confirmOkCancelDisplay", "getModuleLogic", "getNodesByClass", "pip_install"),
         *("setSliceViewerLayers", "vtkMatrixFromArray"),
     },
 }

@@ -109,11 +109,11 @@ def test_a_spacing_that_the_network_has_not_seen_is_warned_of_beside_it(panel, w
 
 
 def test_too_little_memory_is_warned_of_beside_it(panel, monkeypatch, dialogs):
-    monkeypatch.setattr("ESPCNSlicerLib.widget.free_memory", lambda: 3 * 2**20)
+    monkeypatch.setattr("ESPCNSlicerLib.forecast.free_memory", lambda: 3 * 2**20)
     choose(panel.ui.targetBox, "4x in the slices")
     assert "and 3 MB are free" in panel.ui.warningLabel.text
     assert panel.ui.runButton.enabled  # it is the user's memory
-    monkeypatch.setattr("ESPCNSlicerLib.widget.free_memory", lambda: None)
+    monkeypatch.setattr("ESPCNSlicerLib.forecast.free_memory", lambda: None)
     choose(panel.ui.targetBox, "3x in the slices")
     assert panel.ui.warningLabel.text == ""
     assert dialogs.texts == []
@@ -174,6 +174,72 @@ def test_a_new_scene_starts_anew(panel, scene, volume):
     other = volume("other")
     panel.ui.inputSelector.setCurrentNode(other)
     assert panel.ui.runButton.enabled
+
+
+@pytest.mark.parametrize("entered", [True, False])
+def test_a_saved_scene_comes_back_with_its_choices(panel, load, scene, tmp_path, entered, weights, ship):
+    """Also while the panel is open: then the parameters are there before the voxels of their volume are."""
+    import slicer
+
+    folder = shutil.copytree(weights, tmp_path / "weights")
+    for ending in ("json", "safetensors"):
+        shutil.copy(folder / f"espcn-r-x2.{ending}", folder / f"espcn-r-x2-bicubic.{ending}")
+    card = json.loads((folder / "espcn-r-x2-bicubic.json").read_text())
+    (folder / "espcn-r-x2-bicubic.json").write_text(json.dumps({**card, "name": "espcn-r-x2-bicubic"}))
+    ship(folder)
+    node = slicer.util.getNode("head")
+    slicer.util.saveNode(node, str(tmp_path / "head.nrrd"))
+    choose(panel.ui.planeBox, "Coronal")
+    choose(panel.ui.modelBox, "espcn-r-x2-bicubic")
+    scene.SetURL(str(tmp_path / "saved.mrml"))
+    scene.Commit()
+    if not entered:
+        panel.leave()
+    scene.SetURL(str(tmp_path / "saved.mrml"))
+    scene.Connect()
+    panel.enter()
+    assert panel.ui.modelBox.currentText == "espcn-r-x2-bicubic"
+    assert panel.ui.planeBox.currentText == "Coronal"
+    assert "coronal slices x2 by espcn-r-x2-bicubic" in panel.ui.summaryLabel.text
+
+
+def test_a_saved_device_that_is_not_here_becomes_automatic(panel, wait):
+    panel._devices = None
+    panel._parameters.device = "cuda"
+    assert panel.ui.deviceBox.currentText == "cuda"  # it may be here: nobody has looked
+    panel.enter()
+    wait(lambda: panel._devices is not None and panel.ui.deviceBox.currentText == "Automatic", 60)
+    assert panel._parameters.device == "auto"
+
+
+def test_a_label_map_that_was_loaded_first_is_not_chosen(load, scene, head, volume):
+    import slicer
+
+    scene.RemoveNode(head)
+    scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+    scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
+    good = volume("good")
+    panel = load(MODULE).widget.panel
+    assert panel.ui.inputSelector.currentNode() is good
+    assert slicer.util.getNode("labels").GetClassName() == "vtkMRMLLabelMapVolumeNode"
+
+
+def test_opening_the_logic_alone_looks_for_no_devices(load):
+    loaded = load(MODULE)
+    assert loaded.widget.panel._devices is None
+    assert not loaded.widget.panel._search.is_busy
+
+
+def test_entering_again_and_again_leaves_nothing_behind(panel, scene):
+    for _ in range(3):
+        panel.leave()
+        panel.enter()
+    wrapper, count = panel._parameters, len(panel.Observations)
+    for _ in range(20):
+        panel.leave()
+        panel.enter()
+    assert panel._parameters is wrapper
+    assert len(panel.Observations) == count
 
 
 def test_devices_get_their_names_after_the_panel_is_shown(panel, wait):

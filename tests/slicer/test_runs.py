@@ -258,6 +258,36 @@ def test_the_panel_may_be_left_and_entered_during_a_run(panel, started, steps, w
     assert slicer.util.getNode("head x2") is not None
 
 
+def test_what_was_chosen_at_the_start_holds_at_the_end(panel, started, steps, wait, scene):
+    import slicer
+
+    composite = scene.AddNode(slicer.vtkMRMLSliceCompositeNode())
+    panel.ui.showBox.checked = False
+    started()
+    panel.ui.showBox.checked = True
+    panel.leave()
+    steps.go(4)
+    wait(lambda: not panel.is_running)
+    assert slicer.util.getNode("head x2") is not None
+    assert composite.GetForegroundVolumeID() is None
+
+
+@pytest.mark.parametrize("where", ["prepare", "deliver"])
+def test_too_little_memory_in_the_scene_is_said(panel, started, steps, wait, monkeypatch, where):
+    def fail(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(panel.logic, where, fail)
+    if where == "prepare":
+        panel.ui.runButton.click()
+    else:
+        started()
+        steps.go(4)
+    wait(lambda: not panel.is_running)
+    assert "There is not enough memory" in panel.ui.statusLabel.text
+    assert panel.ui.runButton.enabled
+
+
 def test_unloading_the_module_ends_the_run(panel, started, steps, load, wait, app):
     from slicer_shim import unload_module
 
@@ -311,19 +341,29 @@ def test_no_thread_but_the_main_one_touches_the_scene_or_the_widgets(panel, star
     assert strange == set()
 
 
-def test_a_run_goes_on_under_an_event_loop_that_holds_pythons_lock(panel, started, steps):
-    """As PythonQt's may: here a call into C that keeps the lock stands for the loop."""
+def test_a_run_goes_on_under_an_event_loop_that_holds_pythons_lock(panel, started, monkeypatch):
+    """As PythonQt's does: here a call into C that keeps the lock stands for the loop.
+
+    Each time the thread lets go of the lock, as it does around all heavy work, it has to get it back.
+    """
     import ctypes
 
+    from espcn_core.errors import EspcnError
+
+    def compute(work, progress, say):
+        for _ in range(300):
+            time.sleep(0)
+        raise EspcnError("that was it")
+
+    monkeypatch.setattr("ESPCNSlicerLib.widget.compute", compute)
     usleep = ctypes.PyDLL(None).usleep
-    steps.go(99)
-    begin = time.monotonic()
     started()
+    begin = time.monotonic()
     while panel.is_running:
         usleep(20_000)
         panel._runner._look()
-        assert time.monotonic() - begin < 5
-    assert panel.ui.statusLabel.text.startswith("head x2: done")
+    assert panel.ui.statusLabel.text == "that was it"
+    assert time.monotonic() - begin < 2  # 6 s if the lock is free between two turns alone
 
 
 def test_a_call_in_another_thread_would_be_seen(scene):

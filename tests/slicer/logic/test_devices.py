@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+from pathlib import Path
 
 import pytest
 
@@ -60,4 +61,8 @@ def test_free_memory_is_said_where_it_can_be(monkeypatch):
     )
     assert free_memory() == 7
     monkeypatch.setitem(sys.modules, "psutil", None)
+    if sys.platform == "linux":
+        assert 2**20 < free_memory() < 2**50
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setattr("ESPCNSlicerLib.devices.Path", lambda _: Path("nothing/of/that/name"))
     assert free_memory() is None

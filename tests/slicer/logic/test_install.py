@@ -191,7 +191,7 @@ def test_what_was_installed_and_is_not_found_needs_a_restart(way, torch_there, d
     torch_there(False)
     request.getfixturevalue(way)(*["torch"] if way == "extension" else [])
     dialogs.answer = True
-    assert refused() == "PyTorch was installed, but is not found: restart Slicer and try again"
+    assert refused() == "PyTorch is not there: if it was installed just now, restart Slicer"
 
 
 def test_the_requirement_is_that_of_the_library(sources):
@@ -210,3 +210,22 @@ def test_torch_is_looked_for_and_not_imported(monkeypatch):
     assert is_torch_there()
     monkeypatch.setitem(sys.modules, "torch", None)
     assert not is_torch_there()
+
+
+@pytest.mark.parametrize(
+    ("version", "old"), [("2.3.1", True), ("2.4.0+cpu", False), ("2.13.0", False), ("?", False)]
+)
+def test_a_torch_of_another_extension_may_be_too_old(
+    monkeypatch, torch_there, extension, refused, version, old
+):
+    from ESPCNSlicerLib.install import ensure_torch
+
+    torch_there(True)
+    monkeypatch.setattr("importlib.metadata.version", lambda _: version)
+    calls = extension("torch")
+    if not old:
+        ensure_torch()
+        assert calls == []
+        return
+    assert refused() == "PyTorch is older than 2.4: update it by the PyTorch extension, and restart Slicer"
+    assert len(calls) == 1
