@@ -67,7 +67,7 @@ def whole_files(task: str, ending: str, folder: Path, options: argparse.Namespac
     }
     times: dict[str, list[float]] = {name: [] for name in calls}
     memory: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(1 if options.quick else 5):
+    for _ in range(1 if options.quick else 3):
         for name, call in calls.items():
             words = [sys.executable, "-S", "-c", MEASURED, *map(str, call)]
             said = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
