@@ -124,7 +124,10 @@ def slice_jobs(task: str, device: str) -> dict[str, tuple[Job, float]]:
     try:
         from scipy.ndimage import zoom
 
-        jobs["scipy zoom, order 3"] = (lambda: zoom(image.numpy(), factor, order=3, grid_mode=True), 0)
+        jobs["scipy zoom, order 3"] = (
+            lambda: zoom(image.numpy(), factor, order=3, mode="grid-constant", grid_mode=True),
+            0,
+        )
     except ModuleNotFoundError:
         pass
     for name in MODELS[task]:
