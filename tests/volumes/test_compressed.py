@@ -121,7 +121,7 @@ def test_the_blocks_that_are_held_are_few(monkeypatch):
             ahead.append(done - len(finished))
         assert 1 <= max(ahead) <= 3
     assert len(finished) == 11
-    assert threading.main_thread() not in started[:10]
+    assert started.count(threading.main_thread()) == 1  # what is left over at the end
 
 
 class Broken(io.BytesIO):
