@@ -24,7 +24,7 @@ from espcn_core.evaluation.metrics import psnr, ssim
 from espcn_core.figshare import SPACING, from_runs, open_source, split, unseen
 from espcn_core.grid import Grid
 from espcn_core.models.cards import find_weights, read_card
-from espcn_core.upscaling.torch_engine import Engines
+from espcn_core.upscaling.engines import Engines
 
 
 def main() -> None:

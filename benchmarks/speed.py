@@ -34,8 +34,9 @@ from benchmarks.speed_files import FILES, REFERENCE, Rows, head, spread, whole_f
 from espcn_core import volumes
 from espcn_core.grid import Grid
 from espcn_core.models.registry import multiplies_per_pixel
+from espcn_core.upscaling.engines import Engines
 from espcn_core.upscaling.plan import Request, make_plan
-from espcn_core.upscaling.torch_engine import Engines, TorchEngine
+from espcn_core.upscaling.torch_engine import TorchEngine
 from espcn_core.upscaling.upscaler import run
 
 Job = Callable[[], object]

@@ -20,8 +20,8 @@ from espcn_core.grid import Grid
 from espcn_core.models.cards import Card
 from espcn_core.models.registry import build
 from espcn_core.models.trained import save_model
+from espcn_core.upscaling.engines import Engines
 from espcn_core.upscaling.plan import Request
-from espcn_core.upscaling.torch_engine import Engines
 
 MOVED = {"dim", "pixdim", "srow_x", "srow_y", "srow_z", "qoffset_x", "qoffset_y", "qoffset_z"}
 CLEARED = {"slice_start", "slice_end", "slice_code", "slice_duration", "cal_min", "cal_max"}

@@ -106,7 +106,8 @@ def compute(work, progress=None, say=lambda sentence: None):
 
 def _run(work, device, progress):
     """The result; whatever becomes of it, the card's memory is free afterwards."""
-    from espcn_core.upscaling.torch_engine import Engines, free_memory
+    from espcn_core.upscaling.engines import Engines
+    from espcn_core.upscaling.torch_engine import free_memory
     from espcn_core.upscaling.upscaler import run
 
     engines = Engines(device, "auto")

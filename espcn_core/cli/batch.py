@@ -21,9 +21,9 @@ from espcn_core.cli.jobs import Job
 from espcn_core.cli.messages import explain
 from espcn_core.cli.thickness import profile_of
 from espcn_core.errors import CancelledError
+from espcn_core.upscaling.engines import Engines
 from espcn_core.upscaling.memory import bytes_needed
 from espcn_core.upscaling.plan import Plan, Request, make_plan
-from espcn_core.upscaling.torch_engine import Engines
 from espcn_core.upscaling.trust import run_with_trust
 from espcn_core.upscaling.upscaler import Result, run
 

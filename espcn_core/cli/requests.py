@@ -13,8 +13,8 @@ from espcn_core.errors import RequestError
 from espcn_core.grid import Grid
 
 if TYPE_CHECKING:
+    from espcn_core.upscaling.engines import Engines
     from espcn_core.upscaling.plan import Request
-    from espcn_core.upscaling.torch_engine import Engines
 
 Number = TypeVar("Number", int, float)
 

@@ -116,7 +116,7 @@ def _adapter(steps: int, own: Own, factors: Sequence[int]) -> Adapt:
         package = str(error.name).partition(".")[0]
         raise RequestError(f"--adapt needs {package}: pip install 'espcn-core[train]'") from None
     from espcn_core.evaluation.through.methods import Networks
-    from espcn_core.upscaling.torch_engine import Engines
+    from espcn_core.upscaling.engines import Engines
 
     networks = Networks(own, Engines("cpu"))
     for factor in factors:

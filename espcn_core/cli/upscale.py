@@ -167,7 +167,7 @@ def upscale(
     from espcn_core.cli.report import Report, summary
     from espcn_core.cli.report import as_json as to_json
     from espcn_core.cli.requests import check_request, check_slice_thickness, parse_request
-    from espcn_core.upscaling.torch_engine import Engines
+    from espcn_core.upscaling.engines import Engines
 
     request = parse_request(scale, spacing, isotropic, plane, model)
     check_slice_thickness(slice_thickness)

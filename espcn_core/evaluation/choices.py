@@ -11,8 +11,8 @@ from espcn_core.errors import DataError, RequestError, WeightsError, did_you_mea
 from espcn_core.evaluation.cases import NOISY, Cases, FigshareCases, VolumeCases
 from espcn_core.evaluation.methods import BASELINES, Network, find_methods
 from espcn_core.models.cards import Card, default_model
+from espcn_core.upscaling.engines import Engines
 from espcn_core.upscaling.slices import evenly
-from espcn_core.upscaling.torch_engine import Engines
 
 ALL = ("bicubic", "area", "gaussian", "kspace")
 """The degradations of the matrix; each of them also with noise, and then `point`."""

@@ -23,8 +23,8 @@ from espcn_core.evaluation.pool import one_thread, results
 from espcn_core.evaluation.records import About, Example, Image, Mask, Record
 from espcn_core.evaluation.regions import eroded, find_regions
 from espcn_core.evaluation.shift import best_shift
+from espcn_core.upscaling.engines import Engines
 from espcn_core.upscaling.slices import evenly
-from espcn_core.upscaling.torch_engine import Engines
 
 PEAK = "range (largest less smallest value) of the true slice, the same for all methods and regions"
 

@@ -19,8 +19,8 @@ from espcn_core.errors import RequestError, did_you_mean
 from espcn_core.evaluation.records import Image
 from espcn_core.grid import Grid
 from espcn_core.models.cards import SHIPPED, Card
+from espcn_core.upscaling.engines import Engines
 from espcn_core.upscaling.plan import Request, make_plan
-from espcn_core.upscaling.torch_engine import Engines
 from espcn_core.upscaling.upscaler import run
 
 Method = Callable[[Image, int], Image]

@@ -57,7 +57,7 @@ class EspcnR(nn.Module):
         layers: list[nn.Module] = []
         for inputs in [channels, *[width] * depth]:
             layers.append(nn.Conv2d(inputs, width, 3, padding=1))
-            layers.append(nn.ReLU() if activation == "relu" else nn.PReLU(width, init=0.1))
+            layers.append(nn.ReLU(inplace=True) if activation == "relu" else nn.PReLU(width, init=0.1))
         self.body = nn.Sequential(*layers)
         for layer in self._convolutions():
             nn.init.kaiming_normal_(layer.weight, a=0.1)

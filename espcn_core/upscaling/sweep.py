@@ -14,9 +14,9 @@ from espcn_core.errors import RequestError
 from espcn_core.grid import Grid
 from espcn_core.intensity import IntensityMap
 from espcn_core.models.ranges import CONTRAST_RANGE, contrast_of, range_warning
+from espcn_core.upscaling.engine import Engine, Say
 from espcn_core.upscaling.slices import Slices, evenly, fill_gaps
 from espcn_core.upscaling.steps import Pass
-from espcn_core.upscaling.torch_engine import Say, TorchEngine
 
 Array = npt.NDArray[Any]
 
@@ -66,11 +66,11 @@ class Sweep:
     ----------
     values : Values
     only : Pass
-    engine : TorchEngine
+    engine : Engine
         Of the pass's factors, or of these exchanged: then rows and columns are exchanged for it.
     """
 
-    def __init__(self, values: Values, only: Pass, engine: TorchEngine) -> None:
+    def __init__(self, values: Values, only: Pass, engine: Engine) -> None:
         self._values, self._axis, self._engine = values, only.slice_axis, engine
         self._exchanged = is_exchanged(only, engine)
 
@@ -87,7 +87,7 @@ class Sweep:
         engine = self._engine.adapted(torch.from_numpy(image) for image in self._few())
         count = self._values.count(self._axis)
         pixels = next(self._images([0])).size
-        for numbers in _batches(count, pixels, engine.pixels_at_once):
+        for numbers in _batches(count, pixels, engine.batch_pixels):
             batch = torch.from_numpy(np.stack(list(self._images(numbers))))[:, None]
             for piece in engine(batch, say):
                 for n, image in zip(numbers[piece.numbers], piece.image[:, 0].numpy(), strict=True):
@@ -105,7 +105,7 @@ class Sweep:
             yield image.T if self._exchanged else image
 
 
-def is_exchanged(only: Pass, engine: TorchEngine) -> bool:
+def is_exchanged(only: Pass, engine: Engine) -> bool:
     """Whether the slices of a pass are given to its network with rows and columns exchanged.
 
     Raises

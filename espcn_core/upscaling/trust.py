@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from espcn_core.upscaling.engines import Engines
 from espcn_core.upscaling.steps import Plan
-from espcn_core.upscaling.torch_engine import Engines
 from espcn_core.upscaling.upscaler import Progress, Result, run, slice_count
 
 Array = npt.NDArray[Any]

@@ -14,12 +14,12 @@ from espcn_core.degradation import SliceProfile
 from espcn_core.errors import CancelledError, VolumeError
 from espcn_core.intensity import IntensityMap, count_nonfinite
 from espcn_core.upscaling.blend import blend
+from espcn_core.upscaling.engines import Engines
 from espcn_core.upscaling.finish import Agreement, Form, Thick, finish
 from espcn_core.upscaling.resample import nearest
 from espcn_core.upscaling.slices import Slices, restore_gaps
 from espcn_core.upscaling.steps import Plan, Step
 from espcn_core.upscaling.sweep import Sweep, Values, Write, is_exchanged
-from espcn_core.upscaling.torch_engine import Engines
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], bool | None]

@@ -16,9 +16,9 @@ from espcn_core.cli import batch
 from espcn_core.cli.batch import Wanted, run_batch
 from espcn_core.cli.jobs import Job
 from espcn_core.errors import VolumeError
-from espcn_core.upscaling import torch_engine
+from espcn_core.upscaling import engine
+from espcn_core.upscaling.engines import Engines
 from espcn_core.upscaling.plan import Request
-from espcn_core.upscaling.torch_engine import Engines
 
 
 class Watcher:
@@ -79,8 +79,8 @@ def test_threads_give_what_one_gives(jobs, wanted_x2):
 
 def test_threads_share_the_cores_and_the_network(jobs, wanted_x2, monkeypatch):
     loaded, seen = [], set()
-    load = torch_engine.load_model
-    monkeypatch.setattr(torch_engine, "load_model", lambda model: loaded.append(model) or load(model))
+    load = engine.load_model
+    monkeypatch.setattr(engine, "load_model", lambda model: loaded.append(model) or load(model))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     asked = []
     monkeypatch.setattr(torch, "set_num_threads", asked.append)

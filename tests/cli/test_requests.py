@@ -6,8 +6,8 @@ import pytest
 
 from espcn_core.cli.requests import check_request, check_slice_thickness, parse_request
 from espcn_core.errors import RequestError
+from espcn_core.upscaling.engines import Engines
 from espcn_core.upscaling.plan import Request
-from espcn_core.upscaling.torch_engine import Engines
 
 
 @pytest.mark.parametrize(

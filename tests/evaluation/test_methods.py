@@ -13,7 +13,7 @@ from espcn_core.evaluation.methods import BASELINES, Network, find_methods
 from espcn_core.models.cards import Card
 from espcn_core.models.registry import build
 from espcn_core.models.trained import save_model
-from espcn_core.upscaling.torch_engine import Engines
+from espcn_core.upscaling.engines import Engines
 
 methods = pytest.mark.parametrize("method", BASELINES)
 

@@ -9,8 +9,9 @@ import torch
 import espcn_core
 from espcn_core.errors import RequestError
 from espcn_core.models.cards import shipped_cards
+from espcn_core.upscaling.engines import Engines
 from espcn_core.upscaling.precision import precision_for
-from espcn_core.upscaling.torch_engine import Engines, TorchEngine
+from espcn_core.upscaling.torch_engine import TorchEngine
 
 CPU, CUDA, MPS = (torch.device(kind) for kind in ("cpu", "cuda", "mps"))
 

@@ -18,9 +18,9 @@ from espcn_core.grid import Grid
 from espcn_core.intensity import IntensityMap
 from espcn_core.upscaling.blend import blend
 from espcn_core.upscaling.consistency import profile_weights
+from espcn_core.upscaling.engines import Engines
 from espcn_core.upscaling.plan import Pass, Plan, Request, Step, make_plan
 from espcn_core.upscaling.resample import cubic_weights
-from espcn_core.upscaling.torch_engine import Engines
 from espcn_core.upscaling.upscaler import run, slice_count
 
 rng = np.random.default_rng(8)

@@ -9,8 +9,8 @@ import pytest
 
 from espcn_core.errors import CancelledError, VolumeError
 from espcn_core.grid import Grid
+from espcn_core.upscaling.engines import Engines
 from espcn_core.upscaling.plan import Request, make_plan
-from espcn_core.upscaling.torch_engine import Engines
 from espcn_core.upscaling.trust import run_with_trust
 from espcn_core.upscaling.upscaler import run
 

@@ -14,8 +14,9 @@ from espcn_core.errors import CancelledError, RequestError, VolumeError
 from espcn_core.grid import Grid
 from espcn_core.intensity import IntensityMap
 from espcn_core.models.fingerprint import fingerprint
+from espcn_core.upscaling.engines import Engines
 from espcn_core.upscaling.plan import Pass, Plan, Request, Step, make_plan
-from espcn_core.upscaling.torch_engine import Engines, TorchEngine
+from espcn_core.upscaling.torch_engine import TorchEngine
 from espcn_core.upscaling.upscaler import run
 
 rng = np.random.default_rng(6)

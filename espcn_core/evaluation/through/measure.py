@@ -26,8 +26,8 @@ from espcn_core.evaluation.through.methods import (
     profile_name,
 )
 from espcn_core.evaluation.through.records import REFERENCE, Example, Record
+from espcn_core.upscaling.engines import Engines
 from espcn_core.upscaling.planes import plane_of
-from espcn_core.upscaling.torch_engine import Engines
 
 PREFERRED = 4
 """The factor of the pictures, if it is measured; else the largest."""

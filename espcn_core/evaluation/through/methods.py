@@ -20,8 +20,8 @@ from espcn_core.evaluation.records import Image
 from espcn_core.evaluation.through.records import UNKNOWN
 from espcn_core.grid import Grid
 from espcn_core.models.cards import default_model, find_weights, read_card
+from espcn_core.upscaling.engines import Engines
 from espcn_core.upscaling.plan import Plan, Request, make_plan
-from espcn_core.upscaling.torch_engine import Engines
 from espcn_core.upscaling.trust import run_with_trust
 from espcn_core.upscaling.upscaler import run
 

@@ -19,7 +19,7 @@ from espcn_core.evaluation.through.methods import (
 )
 from espcn_core.grid import Grid
 from espcn_core.models.trained import load_model, save_model
-from espcn_core.upscaling.torch_engine import Engines
+from espcn_core.upscaling.engines import Engines
 
 
 @pytest.mark.parametrize("factor", [2, 3])

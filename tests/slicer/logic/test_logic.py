@@ -221,7 +221,7 @@ def test_an_engine_that_fails_leaves_the_scene(volume, logic, nodes, monkeypatch
     def fail(*arguments):
         raise RuntimeError("illegal instruction")
 
-    monkeypatch.setattr("espcn_core.upscaling.torch_engine.TorchEngine._run", fail)
+    monkeypatch.setattr("espcn_core.upscaling.torch_engine.TorchEngine.start", fail)
     node = volume()
     before = nodes()
     with pytest.raises(RuntimeError, match="illegal instruction"):
