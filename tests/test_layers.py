@@ -12,13 +12,13 @@ import pytest
 import espcn_core
 
 LAYERS = (
-    ("errors", "files"),
+    ("errors", "files", "cores"),
     ("grid", "intensity"),
     ("models", "degradation"),
     ("volumes", "upscaling", "figshare"),
     ("transforms",),
     ("evaluation",),
-    ("training",),
+    ("training", "export"),
     ("api",),
     ("cli",),
     ("__main__",),

@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from espcn_core import __version__
-from espcn_core.cli import adapt, data, evaluate, models, train, upscale
+from espcn_core.cli import adapt, data, evaluate, export, models, train, upscale
 from espcn_core.cli.messages import complain, explain
+from espcn_core.cli.process import prepare
 from espcn_core.errors import CancelledError, RequestError, WeightsError
 
 FAILED, WRONG_CALL, INTERRUPTED = 1, 2, 130
@@ -27,6 +28,7 @@ app.add_typer(models.app, name="models")
 app.command()(train.train)
 app.command()(adapt.adapt)
 app.command()(evaluate.evaluate)
+app.command()(export.export)
 app.add_typer(data.app, name="data")
 
 
@@ -34,6 +36,7 @@ def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong call, 3 partly failed, 130 interrupted."""
     # A cluster stops a job by SIGTERM; for the commands it is a Ctrl-C.
     before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    prepare()
     arguments = sys.argv[1:]
     debug = _to_front(arguments, "--debug")
     try:

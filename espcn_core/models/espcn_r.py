@@ -79,9 +79,13 @@ class EspcnR(nn.Module):
                 features = layer(features)
                 if isinstance(layer, nn.Conv2d):
                     features = features * scales[:, number // 2].to(features.dtype)
-        size = (x.shape[-2] * self.factor[0], x.shape[-1] * self.factor[1])
-        smooth = functional.interpolate(x, size, mode="bicubic", align_corners=False)
+        smooth = self.interpolated(x)
         return smooth + sub_pixel_shuffle(self.sub_pixels(features), self.factor).to(smooth.dtype)
+
+    def interpolated(self, x: Tensor) -> Tensor:
+        """The bicubic upscaling that the sub-pixels are added to."""
+        size = (x.shape[-2] * self.factor[0], x.shape[-1] * self.factor[1])
+        return functional.interpolate(x, size, mode="bicubic", align_corners=False)
 
     def _features(self, x: Tensor) -> Tensor:
         """What the body makes of an image.

@@ -66,6 +66,9 @@ class Engine(abc.ABC):
         How many calls a batch should have: more than one where the device computes without the CPU.
     """
 
+    precision: str
+    """What its layers compute in: fp32, bf16 or int8."""
+
     def __init__(self, model: str | Path, place: str, pixels_at_once: int, calls: int = 1) -> None:
         self.network, self.card = load_model(model)
         self.place = place

@@ -6,20 +6,24 @@ import torch
 
 from espcn_core.errors import RequestError
 
-PRECISIONS = ("auto", "fp32", "bf16")
+PRECISIONS = ("auto", "fp32", "bf16", "int8")
 
 
-def precision_for(name: str, device: torch.device, residual: bool) -> torch.dtype:
+def precision_for(name: str, device: torch.device, residual: bool) -> str:
     """The format that the layers of a network run in; what they add to, and the result, stay in float32.
 
     Parameters
     ----------
-    name : {"auto", "fp32", "bf16"}
-        ``auto`` takes bfloat16 on a CPU that computes with it, for networks that add to an interpolation:
-        there a rounding of 2^-9 is one of the residual alone. On other devices it takes float32.
+    name : {"auto", "fp32", "bf16", "int8"}
+        ``auto`` takes bfloat16 on a device that computes with it, for networks that add to an interpolation:
+        there a rounding of 2^-9 is one of the residual alone. ``int8`` is for OpenVINO.
     device : torch.device
     residual : bool
         Whether the network adds to an interpolation.
+
+    Returns
+    -------
+    {"fp32", "bf16", "int8"}
 
     Raises
     ------
@@ -29,8 +33,14 @@ def precision_for(name: str, device: torch.device, residual: bool) -> torch.dtyp
     if name not in PRECISIONS:
         raise RequestError(f"no precision is called {name!r}: there are {', '.join(PRECISIONS)}")
     if name == "auto":
-        name = "bf16" if residual and device.type == "cpu" and cpu_has_bfloat16() else "fp32"
-    return torch.bfloat16 if name == "bf16" else torch.float32
+        return "bf16" if residual and _has_bfloat16(device.type) else "fp32"
+    return name
+
+
+def _has_bfloat16(device: str) -> bool:
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return device == "cpu" and cpu_has_bfloat16()
 
 
 def cpu_has_bfloat16() -> bool:

@@ -67,7 +67,7 @@ class TorchEngine(Engine):
     def __init__(self, model: str | Path, device: torch.device, precision: str = "fp32") -> None:
         overlaps = device.type == "cuda"
         super().__init__(model, str(device), _PIXELS_AT_ONCE[device.type], calls=4 if overlaps else 1)
-        self.dtype = precision_for(precision, device, isinstance(self.network, EspcnR))
+        self.precision = precision_for(precision, device, isinstance(self.network, EspcnR))
         self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.device = device
         self._pinned = overlaps
@@ -77,7 +77,7 @@ class TorchEngine(Engine):
         try:
             padded = padded.pin_memory() if self._pinned else padded
             padded = padded.to(self.device, memory_format=torch.channels_last, non_blocking=self._pinned)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
                 fine = self.network(padded)
             fine = crop(fine, self.radius, self.factor).float()
             if self._pinned:

@@ -35,7 +35,7 @@ class Result:
     array : ndarray, shape (I', J', K', *rest)
         The upscaled volume, in Fortran order as NIfTI files are.
     device : str
-        Where the networks ran.
+        Where the networks ran, and by what if not by torch.
     notes : tuple of str
         Sentences that the user should read: voxels that are not finite, slices unlike those that a network
         was trained on (at most one for each pass), memory that was short.
@@ -84,7 +84,7 @@ def run(
         The result is ``slope * value + inter``.
     device : {"auto", "cpu", "cuda", "mps"}
         Where the networks run.
-    precision : {"fp32", "bf16", "auto"}
+    precision : {"fp32", "bf16", "int8", "auto"}
         What their layers compute in (`espcn_core.upscaling.precision`).
     engines : Engines, optional
         Networks to use again, on their own device; by default they are loaded for this run.
@@ -154,7 +154,7 @@ def run(
         restore_gaps(values.array, array, nearest(plan.source, plan.target))
     return Result(
         values.array,
-        str(engines.device),
+        engines.place,
         tuple(notes),
         max((found.deviation for found in agreements), default=None),
         agreements[0].profile if agreements else None,

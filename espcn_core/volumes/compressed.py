@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import os
 import struct
 import zlib
 from collections import deque
@@ -13,6 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO, Protocol, cast
 
 from isal import igzip, isal_zlib
+
+from espcn_core.cores import usable_cores
 
 LEVEL = 2
 """Of ISA-L: four times as fast as nibabel's gzip and up to 3 % larger. Level 3 saves half a percent on some
@@ -62,7 +63,7 @@ def compressor(file: Writable, threads: int | None = None) -> Iterator[Writable]
     ------
     stream : has ``write``
     """
-    threads = threads or min(_usable_cores(), _MOST)
+    threads = threads or min(usable_cores(), _MOST)
     with ThreadPoolExecutor(threads, "compress") as pool:
         stream = _Blocks(file, pool, threads)
         try:
@@ -111,9 +112,3 @@ class _Blocks:
 def _deflate(block: bytearray, before: bytearray, end: int) -> bytes:
     stream = isal_zlib.compressobj(LEVEL, wbits=_RAW, zdict=before)
     return stream.compress(block) + stream.flush(end)
-
-
-def _usable_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -90,7 +90,7 @@ def test_the_number_of_cores_changes_no_byte(monkeypatch):
     data = like_voxels(6 * BLOCK)
     contents = set()
     for cores in (1, 2, 64):
-        monkeypatch.setattr(compressed, "_usable_cores", lambda n=cores: n)
+        monkeypatch.setattr(compressed, "usable_cores", lambda n=cores: n)
         contents.add(packed(data, threads=None))
     assert len(contents) == 1
     assert contents.pop()[:10] == b"\x1f\x8b\x08" + bytes(6) + b"\xff"  # no name, no time

@@ -1,0 +1,154 @@
+"""Run a network with OpenVINO, on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import openvino
+import torch
+from openvino import opset13 as ops
+from torch import Tensor, nn
+
+from espcn_core.models.espcn import Espcn
+from espcn_core.models.espcn_r import EspcnR
+from espcn_core.models.shuffle import sub_pixel_shuffle
+from espcn_core.upscaling.engine import Engine
+from espcn_core.upscaling.precision import precision_for
+from espcn_core.upscaling.slices import crop
+
+Image = npt.NDArray[np.float32]
+
+_PIXELS_AT_ONCE = 2**16
+"""Coarse pixels in one call: few enough for the cache of a CPU."""
+
+_CALIBRATED_ON = 4
+"""Slices of a volume that show how large the values within the network get."""
+
+
+class OpenVINOEngine(Engine):
+    """A trained network that OpenVINO compiles for this CPU, in some 30 ms for each volume.
+
+    Its layers are built one by one, for their weights depend on the volume. The sub-pixels of a residual
+    network are added to its interpolation by torch, in float32.
+
+    Parameters
+    ----------
+    model : str or Path
+        Name of shipped weights, or a weight file.
+    precision : {"auto", "fp32", "bf16", "int8"}
+        What its layers compute in (`espcn_core.upscaling.precision`). With ``int8`` the values between them
+        are rounded to 8 bits of the range that they have in some slices of the volume, and the weights to 8
+        bits of that of their channel; the first layer computes as with ``bf16``.
+    """
+
+    def __init__(self, model: str | Path, precision: str = "fp32") -> None:
+        super().__init__(model, "cpu", _PIXELS_AT_ONCE)
+        self.precision = precision_for(precision, torch.device("cpu"), isinstance(self.network, EspcnR))
+        self.place = f"cpu by OpenVINO in {self.precision}"
+        self._in_two = isinstance(self.network, EspcnR) and self.precision != "fp32"
+        self._request: Any = None
+
+    def adapted(self, slices: Iterable[Tensor]) -> Self:
+        """The engine for the volume that some of the coarse slices, (H, W), come from, compiled."""
+        few = list(slices)
+        engine = super().adapted(few)
+        engine._compile(few)
+        return engine
+
+    @torch.inference_mode()
+    def start(self, padded: Tensor) -> Callable[[], Tensor] | None:
+        """See `Engine.start`; here it is done at once."""
+        if self._request is None:
+            raise RuntimeError("an engine computes after it was adapted to a volume")
+        batch = _halves(padded) if self._in_two else padded
+        self._request.infer({0: batch.contiguous().numpy()}, share_inputs=True, share_outputs=True)
+        made = torch.from_numpy(self._request.get_output_tensor().data)
+        if isinstance(self.network, EspcnR):
+            image = self.network.interpolated(padded)
+            size = (*padded.shape[:2], padded.shape[2], self.factor[0], padded.shape[3], self.factor[1])
+            made = made.view(*padded.shape[:2], *self.factor, *padded.shape[2:])
+            image.view(size).add_(made.permute(0, 1, 4, 2, 5, 3))
+        else:
+            image = sub_pixel_shuffle(made, self.factor)
+        image = crop(image, self.radius, self.factor)
+        return lambda: image
+
+    def free(self) -> None:
+        """Nothing is kept."""
+
+    def _compile(self, slices: list[Tensor]) -> None:
+        ranges = _ranges(self.network, slices) if self.precision == "int8" else None
+        model = _graph(self.network, ranges, self._in_two)
+        hints = {
+            "INFERENCE_PRECISION_HINT": "f32" if self.precision == "fp32" else "bf16",
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        }
+        self._request = openvino.Core().compile_model(model, "CPU", hints).create_infer_request()
+
+
+def _halves(image: Tensor) -> Tensor:
+    """An image as what bfloat16 holds of it, and the rest, (B, 2, H, W)."""
+    held = image.to(torch.bfloat16).to(image.dtype)
+    return torch.cat([held, image - held], dim=1)
+
+
+@torch.inference_mode()
+def _ranges(network: nn.Module, slices: list[Tensor]) -> list[tuple[float, float]]:
+    """The range of what each layer but the first is given, in some slices."""
+    ranges = [(0.0, 0.0)] * (len(_layers(network)) - 1)
+    for image in slices[:: max(1, len(slices) // _CALIBRATED_ON)]:
+        features = image[None, None].float()
+        for number, (convolution, activation) in enumerate(_layers(network)[:-1]):
+            features = activation(convolution(features))
+            low, high = ranges[number]
+            ranges[number] = (
+                min(low, float(features.min())),
+                max(high, float(features.max())),
+            )
+    return ranges
+
+
+def _layers(network: Any) -> list[tuple[nn.Conv2d, nn.Module]]:
+    """Convolutions, each with the activation behind it."""
+    body = list(network.body)
+    end = nn.Sigmoid() if isinstance(network, Espcn) else nn.Identity()
+    return [*zip(body[::2], body[1::2], strict=True), (network.sub_pixels, end)]
+
+
+def _graph(network: nn.Module, ranges: list[tuple[float, float]] | None, in_two: bool) -> Any:
+    """The layers up to the sub-pixels, which are still channels."""
+    image = ops.parameter([-1, 2 if in_two else 1, -1, -1], np.float32)
+    features = image
+    for number, (convolution, activation) in enumerate(_layers(network)):
+        weight = convolution.weight.detach().numpy().copy()
+        if number == 0 and in_two:
+            weight = weight.repeat(2, axis=1)
+        kernel = ops.constant(weight)
+        if number and ranges is not None:
+            features = _rounded(features, *ranges[number - 1], 256)
+            most = np.abs(weight).max(axis=(1, 2, 3), keepdims=True) + np.float32(1e-12)
+            kernel = _rounded(kernel, -most, most, 255)
+        before = [(n - 1) // 2 for n in weight.shape[2:]]
+        features = ops.convolution(features, kernel, [1, 1], before, before, [1, 1])
+        assert convolution.bias is not None
+        bias = convolution.bias.detach().numpy().reshape(1, -1, 1, 1).copy()
+        features = _activated(ops.add(features, ops.constant(bias)), activation)
+    return openvino.Model([features], [image], "espcn")
+
+
+def _rounded(values: Any, low: float | Image, high: float | Image, levels: int) -> Any:
+    ends = [ops.constant(np.asarray(end, np.float32)) for end in (low, high, low, high)]
+    return ops.fake_quantize(values, *ends, levels)
+
+
+def _activated(values: Any, activation: nn.Module) -> Any:
+    if isinstance(activation, nn.PReLU):
+        return ops.prelu(values, ops.constant(activation.weight.detach().numpy().copy()))
+    return {nn.ReLU: ops.relu, nn.Tanh: ops.tanh, nn.Sigmoid: ops.sigmoid, nn.Identity: lambda x: x}[
+        type(activation)
+    ](values)

@@ -1,0 +1,71 @@
+"""Networks that OpenVINO runs give what torch gives."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from espcn_core.models.cards import shipped_cards
+from espcn_core.upscaling.torch_engine import TorchEngine
+
+pytest.importorskip("openvino")
+from espcn_core.upscaling.openvino_engine import OpenVINOEngine
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("architecture", ["espcn", "espcn-2016", "espcn-r"])
+@pytest.mark.parametrize("factor", [(2, 2), (1, 3), (3, 1)])
+def test_all_networks_are_those_of_torch(make_model, whole, architecture, factor):
+    model = make_model(factor, architecture)
+    batch = torch.rand(3, 1, 21, 34)
+    expected = whole(TorchEngine(model, CPU), batch)
+    result = whole(OpenVINOEngine(model).adapted(batch[:, 0]), batch)
+    torch.testing.assert_close(result, expected, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", list(shipped_cards()))
+@pytest.mark.parametrize(("precision", "least", "most"), [("fp32", 0, 1e-4), ("bf16", 1e-4, 0.08)])
+def test_shipped_networks_are_as_near_to_float32_as_with_torch(name, precision, least, most, whole, heads):
+    """Root mean square, in grey levels of 255; the study's network ends in a sigmoid and is further away."""
+    by_torch, by_openvino = TorchEngine(name, CPU), OpenVINOEngine(name, precision)
+    batch = heads(by_torch.factor)
+    expected, result = (whole(e.adapted(batch[:, 0]), batch) for e in (by_torch, by_openvino))
+    most *= 1 if name.startswith("espcn-r") else 4
+    assert least <= 255 * (result - expected).square().mean().sqrt() < most
+
+
+@pytest.mark.parametrize("name", ["espcn-r-x2", "espcn-r-x4", "espcn-r-through-x4"])
+def test_eight_bits_are_further_away_but_no_seams_appear(name, whole, heads):
+    batch = heads(TorchEngine(name, CPU).factor)
+    expected = whole(TorchEngine(name, CPU).adapted(batch[:, 0]), batch)
+    engine = OpenVINOEngine(name, "int8").adapted(batch[:, 0])
+    result = whole(engine, batch)
+    assert 0.08 < 255 * (result - expected).square().mean().sqrt() < 0.5
+    engine.pixels_at_once = batch[0].numel() // 3
+    assert 255 * (whole(engine, batch) - result).abs().max() < 0.5
+
+
+def test_a_piece_keeps_its_values_when_the_next_one_is_computed(make_model):
+    batch = torch.rand(4, 1, 16, 16)
+    engine = OpenVINOEngine(make_model()).adapted(batch[:, 0])
+    engine.pixels_at_once = 256
+    pieces = list(engine(batch))
+    assert len(pieces) == 4
+    alone = [next(engine(batch[n : n + 1])).image for n in range(4)]
+    for piece, image in zip(pieces, alone, strict=True):
+        torch.testing.assert_close(piece.image, image, rtol=0, atol=1e-6)
+
+
+def test_it_computes_for_a_volume_alone(make_model):
+    with pytest.raises(RuntimeError, match="after it was adapted"):
+        list(OpenVINOEngine(make_model())(torch.rand(1, 1, 8, 8)))
+
+
+def test_the_engine_of_one_volume_is_not_that_of_another(whole, heads):
+    batch = heads((2, 2))
+    engine = OpenVINOEngine("espcn-r-x2")
+    first = engine.adapted(batch[:, 0])
+    before = whole(first, batch)
+    engine.adapted(torch.rand(3, 40, 40))
+    torch.testing.assert_close(whole(first, batch), before, rtol=0, atol=0)
