@@ -9,12 +9,15 @@ medians, half the distance of the quartiles, and the ratio to SimpleITK's B-spli
 numbers as speed.json and a chart as speed.png.
 
 The head is that of the sample, repeated to the size that is wanted. The share is that of the rate at which
-this machine multiplies matrices of 2048 x 2048, in the format that the network computes in.
+torch multiplies matrices of 2048 x 2048 on the device, in the format that the network computes in; the rate
+at which the device copies memory is shown as well.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
+import importlib.util
 import json
 import platform
 import statistics
@@ -24,19 +27,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import SimpleITK
+
+from espcn_core.cli.process import prepare
+
+prepare()  # as the command line does, before torch is imported
+# isort: split
 import torch
 from torch.nn import functional
 
 from benchmarks.speed_files import FILES, REFERENCE, Rows, head, spread, whole_files
-from espcn_core import volumes
+from benchmarks.speed_parts import parts
 from espcn_core.grid import Grid
 from espcn_core.models.registry import multiplies_per_pixel
+from espcn_core.upscaling.engine import Engine
 from espcn_core.upscaling.engines import Engines
 from espcn_core.upscaling.plan import Request, make_plan
-from espcn_core.upscaling.torch_engine import TorchEngine
 from espcn_core.upscaling.upscaler import run
 
 Job = Callable[[], object]
@@ -58,11 +65,11 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda, of the networks")
     options = parser.parse_args()
     rounds = 3 if options.quick else 9
-    result: dict[str, Any] = {"machine": machine(), "slices": {}, "files": {}}
+    result: dict[str, Any] = {"machine": machine(options.device), "slices": {}, "files": {}}
     print(" ".join(f"{key}: {value};" for key, value in result["machine"].items()), flush=True)
     for task in TASKS:
         result["slices"][task] = show(
-            f"One slice, {task}", take_turns(slice_jobs(task, options.device), rounds)
+            f"One slice, {task}", take_turns(slice_jobs(task, options.device), rounds, result["machine"])
         )
     with tempfile.TemporaryDirectory() as folder:
         for task in FILES:
@@ -77,27 +84,49 @@ def main() -> None:
         chart(result, options.out / "speed.png")
 
 
-def machine() -> dict[str, Any]:
+def machine(device: str) -> dict[str, Any]:
     """What the numbers were measured on."""
     names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    card = {"card": torch.cuda.get_device_name()} if device == "cuda" else {}
     return {
         "cpu": names[0].partition(": ")[2] if names else platform.processor(),
         "threads": torch.get_num_threads(),
+        **card,
         "torch": torch.__version__,
-        "fp32 GFLOP/s": round(matrix_rate(torch.float32) / 1e9),
-        "bf16 GFLOP/s": round(matrix_rate(torch.bfloat16) / 1e9),
+        "openvino": importlib.metadata.version("openvino") if has_openvino() else "none",
+        "fp32 GFLOP/s": round(matrix_rate(torch.float32, device) / 1e9),
+        "bf16 GFLOP/s": round(matrix_rate(torch.bfloat16, device) / 1e9),
+        "copied GB/s": round(copy_rate(device) / 1e9),
     }
 
 
-def matrix_rate(dtype: torch.dtype) -> float:
+def has_openvino() -> bool:
+    return importlib.util.find_spec("openvino") is not None
+
+
+def matrix_rate(dtype: torch.dtype, device: str) -> float:
     """Operations per second, two for each multiplication."""
-    one = torch.ones(2048, 2048, dtype=dtype)
+    one = torch.ones(2048, 2048, dtype=dtype, device=device)
+    return 2 * 2048**3 / fastest(lambda: one @ one, device)
+
+
+def copy_rate(device: str) -> float:
+    """Bytes per second, read and written."""
+    one = torch.ones(2**26, device=device)
+    other = torch.empty_like(one)
+    return 8 * one.numel() / fastest(lambda: other.copy_(one), device)
+
+
+def fastest(job: Job, device: str) -> float:
+    """Seconds of the fastest of some rounds."""
     times = []
     for _ in range(4):
         started = time.perf_counter()
-        one @ one
+        job()
+        if device == "cuda":
+            torch.cuda.synchronize()
         times.append(time.perf_counter() - started)
-    return float(2 * 2048**3 / min(times))
+    return min(times)
 
 
 def slice_jobs(task: str, device: str) -> dict[str, tuple[Job, float]]:
@@ -114,7 +143,7 @@ def slice_jobs(task: str, device: str) -> dict[str, tuple[Job, float]]:
         made = SimpleITK.Resample(grid, fine[::-1], SimpleITK.Transform(), interpolator, origin, spacing)
         return SimpleITK.GetArrayFromImage(made)
 
-    def network(engine: TorchEngine) -> Job:
+    def network(engine: Engine) -> Job:
         return lambda: [piece.image for piece in engine(batch)]
 
     jobs: dict[str, tuple[Job, float]] = {
@@ -131,17 +160,19 @@ def slice_jobs(task: str, device: str) -> dict[str, tuple[Job, float]]:
         )
     except ModuleNotFoundError:
         pass
+    ways = [("torch", "fp32"), ("torch", "bf16")]
+    if device == "cpu" and has_openvino():
+        ways += [("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8")]
     for name in MODELS[task]:
-        for precision in ("fp32", "bf16"):
-            engine = TorchEngine(name, torch.device(device), precision).adapted([image])
+        for by, precision in ways:
+            engine = Engines(device, precision, by).load(name).adapted([image])
             operations = 2 * multiplies_per_pixel(engine.network) * image.numel()
-            jobs[f"{name}, torch {precision}"] = (network(engine), operations)
+            jobs[f"{name}, {by} {precision}"] = (network(engine), operations)
     return jobs
 
 
-def take_turns(jobs: dict[str, tuple[Job, float]], rounds: int) -> Rows:
+def take_turns(jobs: dict[str, tuple[Job, float]], rounds: int, rates: dict[str, Any]) -> Rows:
     """Seconds of each job, which take turns."""
-    rates = {"fp32": matrix_rate(torch.float32), "bf16": matrix_rate(torch.bfloat16)}
     times: dict[str, list[float]] = {name: [] for name in jobs}
     for number in range(rounds + 1):
         for name, (job, _) in jobs.items():
@@ -151,14 +182,15 @@ def take_turns(jobs: dict[str, tuple[Job, float]], rounds: int) -> Rows:
                 times[name].append(time.perf_counter() - started)
     rows = {name: {**spread(found)} for name, found in times.items()}
     for name, (_, operations) in jobs.items():
-        if operations:
-            rows[name]["share"] = operations / rows[name]["seconds"] / rates[name[-4:]]
+        rate = rates.get(f"{name[-4:]} GFLOP/s")
+        if operations and rate:
+            rows[name]["share"] = operations / rows[name]["seconds"] / (1e9 * rate)
     return rows
 
 
 def growth(options: argparse.Namespace) -> dict[str, dict[str, float]]:
     """Nanoseconds per fine voxel by the side of a slice and by the number of slices."""
-    engines = Engines(options.device, "auto")
+    engines = Engines(options.device, "auto", "auto")
     found: dict[str, dict[str, float]] = {"side": {}, "slices": {}}
     sides = (64, 128, 256) if options.quick else (64, 128, 256, 512, 1024)
     counts = (10, 40) if options.quick else (10, 50, 100, 200, 400)
@@ -178,44 +210,6 @@ def growth(options: argparse.Namespace) -> dict[str, dict[str, float]]:
             flush=True,
         )
     return found
-
-
-def parts(options: argparse.Namespace) -> dict[str, float]:
-    """Seconds of reading, of the run, of its networks alone, and of writing, for the .nii.gz file of x2."""
-    shape, spacing, _ = FILES["x2"]
-    shape = (*shape[:2], 16 if options.quick else shape[2])
-    engines = Engines(options.device, "auto")
-    marks, names = [time.perf_counter()], []
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "in.nii.gz"
-        nib.save(nib.Nifti1Image(head(shape), np.diag([*spacing, 1.0])), source)
-
-        def mark(name: str) -> None:
-            marks.append(time.perf_counter())
-            names.append(name)
-
-        mark("make")
-        volume = volumes.read(source)
-        mark("read")
-        plan = make_plan(volume.grid, Request(scale=2, plane="axial"))
-        result = run(plan, volume.array, engines=engines)
-        mark("map, networks, round")
-        engine = engines.load("espcn-r-x2").adapted(
-            [torch.from_numpy(volume.array[..., 0] / np.float32(255))]
-        )
-        for k in range(shape[2]):
-            batch = torch.from_numpy(volume.array[..., k].astype(np.float32) / 255)[None, None]
-            for _ in engine(batch):
-                pass
-        mark("networks alone")
-        volumes.write(volume.on(result.array, plan.target), Path(folder) / "out.nii.gz")
-        mark("write")
-    seconds = {name: marks[n + 1] - marks[n] for n, name in enumerate(names)}
-    print(
-        f"\nseconds of x2 .nii.gz: { ({k: round(v, 2) for k, v in seconds.items() if k != 'make'}) }",
-        flush=True,
-    )
-    return seconds
 
 
 def show(title: str, rows: Rows) -> Rows:

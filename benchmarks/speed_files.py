@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import statistics
 import subprocess
 import sys
@@ -63,8 +64,11 @@ def whole_files(task: str, ending: str, folder: Path, options: argparse.Namespac
         REFERENCE: [*by_itk, "sitkBSpline", *fine],
         "SimpleITK linear": [*by_itk, "sitkLinear", *fine],
         "espcn-core upscale": ours,
-        "espcn-core upscale --precision fp32": [*ours, "--precision", "fp32"],
+        "espcn-core upscale --engine torch": [*ours, "--engine", "torch"],
+        "... --engine torch --precision fp32": [*ours, "--engine", "torch", "--precision", "fp32"],
     }
+    if options.device == "cpu" and importlib.util.find_spec("openvino") is not None:
+        calls["espcn-core upscale --precision int8"] = [*ours, "--precision", "int8"]
     times: dict[str, list[float]] = {name: [] for name in calls}
     memory: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(1 if options.quick else 3):

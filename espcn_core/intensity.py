@@ -58,21 +58,28 @@ class IntensityMap:
 
     def forward(self, array: Array) -> npt.NDArray[np.float32]:
         """To the networks' range, in float32, same shape."""
-        if array.dtype.itemsize > 2 and array.dtype != np.float32:
-            array = array.astype(np.float64)  # float32 cannot hold a large offset and a small contrast
-        else:
-            array = array.astype(np.float32)
-        array -= self.low
-        array /= self.high - self.low
-        return array.astype(np.float32, copy=False)
+        wide = array.dtype.itemsize > 2 and array.dtype != np.float32
+        # float32 cannot hold a large offset and a small contrast
+        values: Array = array.astype(np.float64 if wide else np.float32)
+        values -= self.low
+        mapped: npt.NDArray[np.float32] = np.empty_like(values, dtype=np.float32) if wide else values
+        np.divide(values, self.high - self.low, out=mapped, casting="same_kind")
+        return mapped
 
     def inverse(self, array: npt.NDArray[np.float32], dtype: npt.DTypeLike) -> Array:
-        """Back to the volume's own units and a data type: integers are rounded and clipped, never wrapped."""
-        wide = np.dtype(dtype).itemsize > 2 and np.dtype(dtype) != np.float32
+        """Back to the volume's own units and a data type: integers are rounded and clipped, never wrapped.
+
+        Raises
+        ------
+        ValueError
+            If an integer type is asked for and a value is NaN.
+        """
+        dtype = np.dtype(dtype)
+        wide = dtype.itemsize > 2 and dtype != np.float32
         values: Array = array.astype(np.float64 if wide else np.float32)
         values *= self.high - self.low
         values += self.low
-        return cast(values, dtype)
+        return _cast_over(values, dtype)
 
 
 def cast(array: Array, dtype: npt.DTypeLike) -> Array:
@@ -86,16 +93,29 @@ def cast(array: Array, dtype: npt.DTypeLike) -> Array:
     dtype = np.dtype(dtype)
     if dtype.kind not in "iu":
         return array.astype(dtype, copy=False)
-    if array.dtype.kind == "f":
-        if np.isnan(array).any():
-            raise ValueError(f"NaN has no value in {dtype}")
-        array = np.rint(array)
-    info = np.iinfo(dtype)
-    top = info.max
-    if array.dtype.kind == "f" and float(array.dtype.type(info.max)) > info.max:
-        top = int(np.nextafter(array.dtype.type(info.max), array.dtype.type(0)))  # the largest that fits
-    low, high = max(info.min, _least(array.dtype)), min(top, _most(array.dtype))
-    return np.clip(array, low, high).astype(dtype)
+    return _cast_over(array.copy(order="K"), dtype)
+
+
+def _cast_over(values: Array, dtype: np.dtype[Any]) -> Array:
+    """`cast`, of values that are overwritten."""
+    if dtype.kind in "iu":
+        if values.dtype.kind == "f":
+            if np.isnan(np.min(values, initial=np.inf)):
+                raise ValueError(f"NaN has no value in {dtype}")
+            np.rint(values, out=values)
+        np.clip(values, *_bounds(values.dtype, np.iinfo(dtype)), out=values)
+    return values.astype(dtype, copy=False)
+
+
+def _bounds(dtype: np.dtype[Any], info: np.iinfo[Any]) -> tuple[int, int]:
+    """The smallest and the largest value of an integer type that another type holds as well."""
+    if dtype.kind in "iu":
+        own = np.iinfo(dtype)
+        return max(info.min, own.min), min(info.max, own.max)
+    top = dtype.type(info.max)
+    if float(top) > info.max:
+        top = np.nextafter(top, dtype.type(0))
+    return info.min, int(top)
 
 
 def count_nonfinite(array: Array) -> int:
@@ -103,14 +123,6 @@ def count_nonfinite(array: Array) -> int:
     if array.dtype.kind not in "fc":
         return 0
     return sum(int(slab.size - np.isfinite(slab).sum()) for slab in _slabs(array))
-
-
-def _least(dtype: np.dtype[Any]) -> int | float:
-    return np.iinfo(dtype).min if dtype.kind in "iu" else -np.inf
-
-
-def _most(dtype: np.dtype[Any]) -> int | float:
-    return np.iinfo(dtype).max if dtype.kind in "iu" else np.inf
 
 
 def _strided(array: Array) -> Array:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import torch
 
 from espcn_core.models.cards import Card
 from espcn_core.models.registry import build
@@ -72,3 +73,13 @@ def test_compression_is_measured_against_nibabels():
     sizes = dict(re.findall(r"^(\S+).* ([\d.]+)$", printed, re.MULTILINE))
     assert sizes["nibabel,"] == "1.000"
     assert 0.9 < float(sizes["espcn-core"]) < 1.05
+
+
+def test_half_the_bits_change_next_to_nothing(figshare_dir):
+    lines = command("benchmarks.precision", "--data", figshare_dir, "--limit", 1).splitlines()
+    rows = [line for line in lines if line.startswith(("torch", "openvino"))]
+    assert len(rows) in (4, 16)  # without OpenVINO, and with it
+    for row in rows:
+        changes = [float(change) for change in re.findall(r"([+-]\d\.\d{3}) \(\d", row)]
+        assert len(changes) == 1
+        assert abs(changes[0]) < (0.2 if "int8" in row else 0.03)

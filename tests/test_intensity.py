@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 from espcn_core.intensity import IntensityMap, cast, count_nonfinite
 
 rng = np.random.default_rng(5)
 HEAD = rng.gamma(2, 200, (30, 31, 8)).astype(np.int16)
 TYPES = ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"]
+SHAPES = arrays.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=40)
+LIMITS = st.tuples(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6)).map(lambda ends: (ends[0], sum(ends)))
+
+
+@st.composite
+def images(draw, dtypes):
+    """Arrays of any layout, whose edges are what a type holds, infinities and NaN too."""
+    dtype = np.dtype(draw(st.sampled_from(dtypes)))
+    array = draw(arrays.arrays(dtype, draw(SHAPES)))
+    return draw(st.sampled_from([np.ascontiguousarray, np.asfortranarray, np.transpose]))(array)
 
 
 def test_the_range_of_an_ordinary_volume_is_exact():
@@ -109,3 +122,91 @@ def test_large_arrays_are_read_slab_by_slab_to_the_same_end(monkeypatch):
     monkeypatch.setattr("espcn_core.intensity._SMALL", 10)
     assert IntensityMap.fit(array) == fitted
     assert count_nonfinite(array) == count == 43
+
+
+def mapped_in_steps(fitted, array):
+    """`IntensityMap.forward`, with a new array for each step."""
+    wide = array.dtype.itemsize > 2 and array.dtype != np.float32
+    array = array.astype(np.float64 if wide else np.float32)
+    moved = (array - array.dtype.type(fitted.low)).astype(array.dtype)
+    return (moved / array.dtype.type(fitted.high - fitted.low)).astype(np.float32)
+
+
+def cast_in_steps(array, dtype):
+    """`cast`, with a new array for each step."""
+    if dtype.kind == "f":
+        return array.astype(dtype)
+    assert not np.isnan(array).any()
+    info = np.iinfo(dtype)
+    top = info.max
+    while float(array.dtype.type(top)) > info.max:
+        top = int(np.nextafter(array.dtype.type(top), array.dtype.type(0)))
+    return np.clip(np.rint(array), array.dtype.type(info.min), array.dtype.type(top)).astype(dtype)
+
+
+def same_bits(one, other):
+    assert (one.dtype, one.shape) == (other.dtype, other.shape)
+    np.testing.assert_array_equal(np.isnan(one), np.isnan(other))
+    np.testing.assert_array_equal(np.signbit(one), np.signbit(other))
+    np.testing.assert_array_equal(one, other)
+
+
+@np.errstate(all="ignore")
+@given(images(TYPES), LIMITS)
+def test_a_map_that_works_in_place_gives_the_same_bits(array, limits):
+    fitted, before = IntensityMap(*limits), array.copy()
+    mapped = fitted.forward(array)
+    same_bits(mapped, mapped_in_steps(fitted, array))
+    assert not np.shares_memory(mapped, array)
+    same_bits(array, before)
+
+
+@np.errstate(all="ignore")
+@given(images(["float32"]), st.sampled_from(TYPES), LIMITS)
+def test_its_inverse_gives_the_same_bits_and_leaves_what_it_reads(array, dtype, limits):
+    fitted, before, dtype = IntensityMap(*limits), array.copy(), np.dtype(dtype)
+    kind = np.float64 if dtype.itemsize > 2 and dtype != np.float32 else np.float32
+    values = array.astype(kind) * kind(fitted.high - fitted.low) + kind(fitted.low)
+    if dtype.kind != "f" and np.isnan(values).any():
+        with pytest.raises(ValueError, match=f"NaN has no value in {dtype}"):
+            fitted.inverse(array, dtype)
+    else:
+        back = fitted.inverse(array, dtype)
+        same_bits(back, cast_in_steps(np.asarray(values), dtype))
+        assert not np.shares_memory(back, array)
+    same_bits(array, before)
+
+
+@np.errstate(all="ignore")
+@given(images(["float32", "float64"]), st.sampled_from(TYPES))
+def test_a_cast_gives_the_same_bits_and_leaves_what_it_reads(array, dtype):
+    before, dtype = array.copy(), np.dtype(dtype)
+    if dtype.kind == "f" or not np.isnan(array).any():
+        same_bits(cast(array, dtype), cast_in_steps(array, dtype))
+    same_bits(array, before)
+
+
+@given(images(TYPES[:8]), st.sampled_from(TYPES[:8]))
+def test_integers_that_another_type_cannot_hold_are_at_its_ends(array, dtype):
+    info = np.iinfo(dtype)
+    ends = [min(max(int(value), info.min), info.max) for value in array.flat]
+    before = array.copy()
+    np.testing.assert_array_equal(cast(array, dtype).flatten(), np.array(ends, dtype))
+    np.testing.assert_array_equal(array, before)
+
+
+def test_an_inverse_makes_one_working_copy_and_the_result():
+    array = rng.uniform(size=(300, 400)).astype(np.float32)
+    assert peak(lambda: IntensityMap(0, 900).inverse(array, np.int16)) < 4 + 2 + 0.1
+    assert peak(lambda: IntensityMap(0, 900).inverse(array, np.float32)) < 4 + 0.1
+    assert peak(lambda: IntensityMap(0, 900).inverse(array, np.int32)) < 8 + 4 + 0.1
+    assert peak(lambda: IntensityMap(0, 900).forward(array.astype(np.int16))) < 2 + 4 + 0.1
+
+
+def peak(job):
+    """Bytes at most for each of 300 x 400 values."""
+    tracemalloc.start()
+    job()
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return most / (300 * 400)

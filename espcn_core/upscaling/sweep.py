@@ -14,6 +14,7 @@ from espcn_core.errors import RequestError
 from espcn_core.grid import Grid
 from espcn_core.intensity import IntensityMap
 from espcn_core.models.ranges import CONTRAST_RANGE, contrast_of, range_warning
+from espcn_core.upscaling.constant import SparingEngine
 from espcn_core.upscaling.engine import Engine, Say
 from espcn_core.upscaling.slices import Slices, evenly, fill_gaps
 from espcn_core.upscaling.steps import Pass
@@ -85,11 +86,11 @@ class Sweep:
     def run(self, write: Write, say: Say) -> Iterator[int]:
         """Write all fine slices; yields the number of coarse ones done, after each batch."""
         engine = self._engine.adapted(torch.from_numpy(image) for image in self._few())
-        count = self._values.count(self._axis)
-        pixels = next(self._images([0])).size
-        for numbers in _batches(count, pixels, engine.batch_pixels):
+        computed = SparingEngine(engine)
+        slices = Slices(self._values.array, self._axis)
+        for numbers in _batches(len(slices), slices[0].size, engine.batch_pixels):
             batch = torch.from_numpy(np.stack(list(self._images(numbers))))[:, None]
-            for piece in engine(batch, say):
+            for piece in computed(batch, say):
                 for n, image in zip(numbers[piece.numbers], piece.image[:, 0].numpy(), strict=True):
                     if self._exchanged:
                         write(n, piece.columns, piece.rows, image.T)

@@ -94,6 +94,29 @@ def test_a_pass_along_rows_is_one_along_columns_of_the_volume_turned(make_model,
     np.testing.assert_allclose(along_rows, np.swapaxes(along_columns, rows, columns), atol=1e-6)
 
 
+@pytest.mark.parametrize("pixels", [2**16, 300])
+@pytest.mark.parametrize("factors", [(2, 3), (3, 2)])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_air_makes_no_difference_but_that_of_work(make_model, monkeypatch, axis, factors, pixels):
+    engine = TorchEngine(make_model((2, 3), adaptive=True), CPU)
+    engine.pixels_at_once = pixels
+    array = np.full((40, 44, 48, 2), -7, dtype=np.int16)
+    array[3:9, 20:29, 30:42] = np.random.default_rng(2).integers(0, 900, (6, 9, 12, 2))
+    only = Pass("axial", axis, factors, "m")
+    pixels, start = [], TorchEngine.start
+    monkeypatch.setattr(
+        TorchEngine, "start", lambda self, padded: pixels.append(padded.numel()) or start(self, padded)
+    )
+    volume = values(array, IntensityMap(-7.0, 900.0))
+    less, counts = swept(volume, only, engine)
+    work = sum(pixels)
+    monkeypatch.setattr("espcn_core.upscaling.sweep.SparingEngine", lambda engine: engine)
+    every, same_counts = swept(volume, only, engine)
+    np.testing.assert_allclose(less, every, atol=1e-5)
+    assert counts == same_counts
+    assert work < (sum(pixels) - work) / 2
+
+
 def test_factors_may_be_exchanged_and_nothing_else(make_model):
     engine = TorchEngine(make_model((1, 3)), CPU)
     assert not is_exchanged(Pass("axial", 2, (1, 3), "m"), engine)
