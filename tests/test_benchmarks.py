@@ -83,3 +83,19 @@ def test_half_the_bits_change_next_to_nothing(figshare_dir):
         changes = [float(change) for change in re.findall(r"([+-]\d\.\d{3}) \(\d", row)]
         assert len(changes) == 1
         assert abs(changes[0]) < (0.2 if "int8" in row else 0.03)
+
+
+def test_an_export_loses_nothing_of_a_network_that_is_not_adaptive(figshare_dir, tmp_path):
+    torch.manual_seed(1)
+    network = build("espcn-r", (2, 2), width=8, depth=1)
+    torch.nn.init.normal_(network.sub_pixels.weight, std=0.05)
+    card = Card("own", "espcn-r", (2, 2), "bicubic", {"width": 8, "depth": 1}, {"held_out_fold": 5})
+    weights = save_model(network, card, tmp_path)
+    printed = command("benchmarks.export", "--data", figshare_dir, "--models", weights, "--limit", 1)
+    title, *rows = printed.splitlines()
+    assert title.startswith("own, gain over bicubic, dB:")
+    assert [row.split()[0] for row in rows][:4] == ["bicubic", "area", "gaussian", "kspace"]
+    for row in rows:
+        _, ours, usual, lost, most = row.split()
+        assert ours == usual != "+0.00"
+        assert float(lost) == float(most) == 0

@@ -1,0 +1,1 @@
+"""Trained networks as ONNX files, for those who run them without this package."""
