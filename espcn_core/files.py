@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import secrets
+import shutil
 import sys
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -57,8 +58,58 @@ def complete_file(path: str | os.PathLike[str]) -> Iterator[io.BufferedWriter]:
     _sync_folder(path.parent)
 
 
+@contextlib.contextmanager
+def complete_folder(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Fill a folder that takes its name only when all that is in it is on the disk.
+
+    The files go into ``.{name}.{random}.espcn-part`` beside it, which is locked meanwhile as a file of
+    `complete_file` is. A folder that was there is moved aside and removed; a process that is killed just then
+    leaves neither name, never a mixture.
+
+    Parameters
+    ----------
+    path : path
+        The final name.
+
+    Yields
+    ------
+    folder : Path
+        Where to write. After the block the files are flushed to the disk and the folder is renamed; after an
+        error all of it is removed.
+
+    Raises
+    ------
+    OSError
+        As the system says it.
+    """
+    path = Path(path)
+    temporary = path.with_name(_temporary_name(path.name))
+    temporary.mkdir()
+    try:
+        with _locked_folder(temporary):
+            yield temporary
+            for file in sorted(temporary.iterdir()):
+                with file.open("r+b") as handle:
+                    os.fsync(handle.fileno())
+            _sync_folder(temporary)
+            old = path.with_name(_temporary_name(path.name))
+            if path.is_dir() and not path.is_symlink():
+                os.rename(path, old)
+            try:
+                os.rename(temporary, path)
+            except OSError:
+                if old.exists():
+                    os.rename(old, path)
+                raise
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+    _sync_folder(path.parent)
+
+
 def clear_leftovers(folder: str | os.PathLike[str], names: Collection[str] | None = None) -> int:
-    """Remove the temporary files in a folder that no living process is writing.
+    """Remove the temporary files and folders in a folder that no living process is writing.
 
     Parameters
     ----------
@@ -70,7 +121,7 @@ def clear_leftovers(folder: str | os.PathLike[str], names: Collection[str] | Non
     Returns
     -------
     int
-        How many files were removed.
+        How many were removed.
     """
     stems = None if names is None else {_stem(name) for name in names}
     removed = 0
@@ -97,14 +148,35 @@ def publish(path: Path) -> None:
 
 def _create(path: Path) -> tuple[Path, io.BufferedWriter]:
     while True:
-        random = secrets.token_hex(_RANDOM // 2)
-        temporary = path.with_name(f".{_stem(path.name)}.{random}{_SUFFIX}")
+        temporary = path.with_name(_temporary_name(path.name))
         file = open(temporary, "xb")
         _lock(file)
         # Between open and lock a rerun may have taken the file for a leftover and removed it.
         if temporary.exists():
             return temporary, file
         file.close()
+
+
+def _temporary_name(name: str) -> str:
+    return f".{_stem(name)}.{secrets.token_hex(_RANDOM // 2)}{_SUFFIX}"
+
+
+@contextlib.contextmanager
+def _locked_folder(folder: Path, how: int = 0) -> Iterator[None]:
+    """A folder's own lock; `OSError` if ``how`` says not to wait and somebody has it."""
+    if sys.platform == "win32":
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | how)
+        except OSError:
+            if how:
+                raise
+        yield
+    finally:
+        os.close(handle)
 
 
 def _stem(name: str) -> str:
@@ -121,7 +193,10 @@ def _lock(file: io.BufferedWriter) -> None:
 
 def _remove_unheld(leftover: Path) -> bool:
     try:
-        if sys.platform == "win32":
+        if leftover.is_dir():
+            with _locked_folder(leftover, 0 if sys.platform == "win32" else fcntl.LOCK_NB):
+                shutil.rmtree(leftover)
+        elif sys.platform == "win32":
             leftover.unlink()  # refused there while a process has the file open
         else:
             with open(leftover, "r+b") as file:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from espcn_core.files import clear_leftovers, complete_file, part_path, publish
+from espcn_core.files import clear_leftovers, complete_file, complete_folder, part_path, publish
 
 HOLD = """
 import sys, time
@@ -183,3 +183,82 @@ def test_a_part_grows_hidden_beside_its_place(tmp_path):
     publish(path)
     assert path.read_text() == "new"
     assert not part.exists()
+
+
+FILL = """
+import sys, time
+from espcn_core.files import complete_folder
+with complete_folder(sys.argv[1]) as folder:
+    (folder / "1").write_bytes(b"half")
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_folder_appears_when_all_of_it_is_there(tmp_path):
+    with complete_folder(tmp_path / "a") as folder:
+        (folder / "1").write_bytes(b"one")
+        assert not (tmp_path / "a").exists()
+    assert names(tmp_path) == ["a"]
+    assert (tmp_path / "a" / "1").read_bytes() == b"one"
+    with complete_folder(tmp_path / "a") as folder:
+        (folder / "2").write_bytes(b"two")
+        assert names(tmp_path / "a") == ["1"]
+    assert names(tmp_path) == ["a"]
+    assert names(tmp_path / "a") == ["2"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_after_an_error_a_folder_is_as_before(tmp_path, error):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "old").touch()
+
+    def fail():
+        with complete_folder(tmp_path / "a") as folder:
+            (folder / "1").write_bytes(b"one")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert names(tmp_path) == ["a"]
+    assert names(tmp_path / "a") == ["old"]
+
+
+def test_a_folder_of_a_living_process_is_left_alone_and_that_of_a_dead_one_cleared(tmp_path, child):
+    dead, living = child(FILL, "a"), child(FILL, "a")
+    dead.kill()
+    dead.wait()
+    assert len(names(tmp_path)) == 2
+    assert clear_leftovers(tmp_path, ["b"]) == 0
+    assert clear_leftovers(tmp_path, ["a"]) == 1
+    (part,) = names(tmp_path)
+    assert names(tmp_path / part) == ["1"]
+    living.kill()
+    living.wait()
+    assert clear_leftovers(tmp_path) == 1
+    assert names(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_replaced_is_as_before(tmp_path):
+    (tmp_path / "a").write_text("a file")
+    with pytest.raises(NotADirectoryError), complete_folder(tmp_path / "a"):
+        pass
+    assert names(tmp_path) == ["a"]
+
+
+def test_the_old_folder_comes_back_if_the_new_one_cannot_take_its_name(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "old").touch()
+    rename, calls = os.rename, []
+
+    def once(source, target):
+        calls.append(source)
+        if len(calls) == 2:
+            raise PermissionError
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", once)
+    with pytest.raises(PermissionError), complete_folder(tmp_path / "a"):
+        pass
+    assert names(tmp_path) == ["a"]
+    assert names(tmp_path / "a") == ["old"]

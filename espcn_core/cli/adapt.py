@@ -81,7 +81,7 @@ def adapt(
     volume = volumes.read(source)
     plan = make_plan(volume.grid, request)
     adaptable(plan)
-    profile, notes = profile_of(source, plan, slice_thickness)
+    profile, notes = profile_of(source, plan, slice_thickness, volume.slice_thickness)
     console = Console(stderr=True, markup=False)  # square brackets in a path are no markup
     console.print(f"{source}: {plan}", soft_wrap=True, highlight=False)
     for note in notes:

@@ -49,6 +49,8 @@ class Wanted:
         Write a file that already is as asked for.
     dry_run : bool
         Write nothing: say what would be done.
+    anonymise : bool
+        Take the identity out of DICOM series.
     """
 
     request: Request
@@ -57,6 +59,7 @@ class Wanted:
     consistent: bool = True
     force: bool = False
     dry_run: bool = False
+    anonymise: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,8 @@ class Outcome:
 class Watcher(Protocol):
     """Who is told what happens; from any thread."""
 
-    def begin(self, job: Job, plan: str) -> None:
-        """The file is read, and this is what will be done."""
+    def begin(self, job: Job, plan: str, place: str) -> None:
+        """The file is read, and this is what will be done, and what the networks run on."""
 
     def upscaled(self, job: Job, done: int, total: int) -> None:
         """So many slices of the file are upscaled."""
@@ -157,18 +160,23 @@ def run_batch(
 
 def _upscale(job: Job, wanted: Wanted, engines: Engines, watcher: Watcher, stop: threading.Event) -> Outcome:
     """Read, upscale and write one file."""
-    volume = volumes.read(job.source)
+    volume = volumes.read(job.series or job.source)
     plan = make_plan(volume.grid, wanted.request)
     if not plan.steps and not wanted.force:
         return Outcome(job, "skipped", plan=str(plan), notes=(_NOTHING_TO_DO,))
     volume.check_on(plan.target)
     dtype = volume.array.dtype if wanted.dtype == "same" else np.dtype(wanted.dtype)
+    for target in job.targets:
+        wide = np.dtype(np.float32) if target is job.trust else dtype
+        volumes.check_writable(volume, plan.target.shape, wide, target)
     count = math.prod(volume.array.shape[3:])
-    volumes.check_memory(bytes_needed(plan, count, dtype, trust=job.trust is not None), job.source)
-    profile, notes = profile_of(job.source, plan, wanted.slice_thickness)
+    volumes.check_memory(bytes_needed(plan, count, dtype, trust=job.trust is not None), job.name)
+    profile, notes = profile_of(job.source, plan, wanted.slice_thickness, volume.slice_thickness)
     if wanted.dry_run:
         return Outcome(job, "planned", plan=str(plan), notes=tuple(notes))
-    watcher.begin(job, str(plan))
+    for only in (only for step in plan.steps for only in step.passes):
+        engines.load(only.model)
+    watcher.begin(job, str(plan), engines.place)
 
     def upscaled(done: int, total: int) -> bool:
         watcher.upscaled(job, done, total)
@@ -187,7 +195,7 @@ def _upscale(job: Job, wanted: Wanted, engines: Engines, watcher: Watcher, stop:
         pairs.append((job.trust, volume.on(spread, plan.target, physical=True)))
     for path, finer in pairs:
         path.parent.mkdir(parents=True, exist_ok=True)
-        volumes.write(finer, path, written)
+        volumes.write(finer, path, written, anonymise=wanted.anonymise)
     notes += result.notes
     if result.deviation is not None:
         notes.append(_said(result.deviation))
@@ -241,4 +249,4 @@ def _in_order(
 def _naming(job: Job, sentence: str) -> str:
     """The sentence, with the file's name in front if it does not name it."""
     named = any(str(path) in sentence for path in (job.source, *job.targets))
-    return sentence if named else f"{job.source}: {sentence}"
+    return sentence if named else f"{job.name}: {sentence}"

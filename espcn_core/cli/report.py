@@ -25,14 +25,11 @@ class Report:
     ----------
     jobs : int
         How many there are.
-    device : str
-        Where the networks run.
     quiet : bool
         Say nothing but errors.
     """
 
-    def __init__(self, jobs: int, device: str, quiet: bool) -> None:
-        self._device = device
+    def __init__(self, jobs: int, quiet: bool) -> None:
         self._quiet = quiet
         self._console = Console(stderr=True)
         self._bar = Progress(
@@ -59,9 +56,9 @@ class Report:
     ) -> None:
         self._bar.stop()
 
-    def begin(self, job: Job, plan: str) -> None:
+    def begin(self, job: Job, plan: str, place: str) -> None:
         """Say what will be done."""
-        self._say(f"{job.source}: {plan} on {self._device}")
+        self._say(f"{job.name}: {plan} on {place}")
         self._running[job] = self._bar.add_task(job.source.name, total=None, text="")
 
     def upscaled(self, job: Job, done: int, total: int) -> None:
@@ -81,7 +78,7 @@ class Report:
         if outcome.error is not None:
             complain(outcome.error)
         for note in outcome.notes:
-            self._say(f"{outcome.job.source}: {note}")
+            self._say(f"{outcome.job.name}: {note}")
 
     def conclude(self, outcomes: Sequence[Outcome]) -> None:
         """Say how many files are done, and show those of a batch that failed."""
@@ -91,7 +88,7 @@ class Report:
         if failed:
             table = Table("file", "what is wrong", title=f"{len(failed)} of {len(outcomes)} files failed")
             for outcome in failed:
-                source = str(outcome.job.source)
+                source = outcome.job.name
                 table.add_row(Text(source), Text((outcome.error or "").removeprefix(source).lstrip(": ")))
             self._console.print(table)
         counts = summary(outcomes)

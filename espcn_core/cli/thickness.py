@@ -1,4 +1,4 @@
-"""How thick a file's slices are: what the user says, or else what the JSON file beside it says."""
+"""How thick a file's slices are: what the user says, or else its header or the JSON file beside it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ _EQUAL = 0.01
 """A slice thickness this near to the spacing, as a part of it, is the spacing."""
 
 
-def profile_of(source: Path, plan: Plan, asked: float | None) -> tuple[SliceProfile | None, list[str]]:
+def profile_of(
+    source: Path, plan: Plan, asked: float | None, said: float | None = None
+) -> tuple[SliceProfile | None, list[str]]:
     """The profile of the slices if it is known, and what is to be said of it.
 
     Parameters
@@ -25,6 +27,8 @@ def profile_of(source: Path, plan: Plan, asked: float | None) -> tuple[SliceProf
     plan : Plan
     asked : float, optional
         ``--slice-thickness`` in mm, which wins.
+    said : float, optional
+        What the file itself says, in mm; it wins over the sidecar.
 
     Raises
     ------
@@ -35,9 +39,10 @@ def profile_of(source: Path, plan: Plan, asked: float | None) -> tuple[SliceProf
         return slice_profile(plan, asked)[0], [] if asked is None else [_NO_USE]
     if asked is not None:
         return slice_profile(plan, asked)[0], []
-    found, unread = volumes.read_slice_thickness(source)
+    found, unread = (said, None) if said is not None else volumes.read_slice_thickness(source)
     profile, unlikely = slice_profile(plan, None, found)
     used = None
     if profile is not None and abs(profile.thickness - 1) > _EQUAL:
-        used = f"its slices are taken as {found:.4g} mm thick, as the JSON file beside it says"
+        where = "the JSON file beside it" if said is None else "its DICOM header"
+        used = f"its slices are taken as {found:.4g} mm thick, as {where} says"
     return profile, [note for note in (unread, unlikely, used) if note]

@@ -14,6 +14,7 @@ import typer
 from espcn_core.errors import RequestError
 
 if TYPE_CHECKING:
+    from espcn_core.training.config import TrainingConfig
     from espcn_core.training.engine import Status
 
 
@@ -42,7 +43,8 @@ def train(
 ) -> None:
     """Train a network on the figshare slices.
 
-    Ctrl-C finishes the step and saves; --resume goes on from there to the same result.
+    Ctrl-C finishes the step and saves; --resume goes on from there to the same result. Several processes
+    share a run by torchrun --nproc-per-node N -m espcn_core train.
     """
     chosen = {
         "data": str(data.resolve()) if data is not None else None,
@@ -61,39 +63,31 @@ def train(
 def _run(out: Path, file: Path | None, resume: bool, chosen: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from espcn_core.training.config import read_config
-
     try:
-        from espcn_core.training.run import begin, resumable
+        from espcn_core.training.ranks import joined
         from espcn_core.training.run import train as run
     except ModuleNotFoundError as error:
         package = str(error.name).partition(".")[0]
         raise RequestError(f"training needs {package}: pip install 'espcn-core[train]'") from None
 
-    console = Console(stderr=True, markup=False)  # square brackets in a path are no markup
-    checkpoint: dict[str, Any] | None = None
-    if resume:
-        fixed = [f"--{name}" for name in chosen if name not in ("data", "device")]
-        if fixed or file is not None:
-            named = fixed[0] if fixed else "--config"
-            raise RequestError(f"{named} cannot be given with --resume: a run goes on as it began")
-        settings, checkpoint = resumable(out, **chosen)
-    else:
-        settings = read_config(file, **chosen)
-        begin(settings, out)
-
-    with steps_bar(console) as watch, interruptible() as stop:
-        result = run(
-            settings,
-            out,
-            checkpoint,
-            command=_command(file, chosen),
-            say=console.print,
-            watch=watch,
-            stop=stop,
-        )
+    with joined() as ranks:
+        # square brackets in a path are no markup
+        console = Console(stderr=True, markup=False, quiet=not ranks.leads)
+        settings, checkpoint = ranks.of_first(lambda: _settings(out, file, resume, chosen))
+        with steps_bar(console) as watch, interruptible() as stop:
+            result = run(
+                settings,
+                out,
+                checkpoint,
+                command=_command(file, chosen),
+                say=console.print,
+                watch=watch,
+                stop=stop,
+                ranks=ranks,
+            )
     if not result.finished:
-        again = f"espcn-core train --resume --out {shlex.quote(str(out))}"
+        program = "espcn-core" if ranks.size == 1 else "torchrun, started as before, -m espcn_core"
+        again = f"{program} train --resume --out {shlex.quote(str(out))}"
         console.print(f"stopped; go on with: {again}", soft_wrap=True)
         raise typer.Exit(130)
     if result.score is not None and result.baseline is not None:
@@ -103,6 +97,28 @@ def _run(out: Path, file: Path | None, resume: bool, chosen: dict[str, Any]) -> 
             f"{result.score.slices} held-out slices, {gain:+.2f} dB over bicubic",
             soft_wrap=True,
         )
+
+
+def _settings(
+    out: Path, file: Path | None, resume: bool, chosen: dict[str, Any]
+) -> tuple[TrainingConfig, dict[str, Any] | None]:
+    """Configuration of the run, and its checkpoint where it goes on."""
+    from espcn_core.training.config import read_config
+    from espcn_core.training.ranks import restarted
+    from espcn_core.training.run import begin, restartable, resumable
+    from espcn_core.training.state import CHECKPOINT
+
+    if resume:
+        fixed = [f"--{name}" for name in chosen if name not in ("data", "device")]
+        if fixed or file is not None:
+            named = fixed[0] if fixed else "--config"
+            raise RequestError(f"{named} cannot be given with --resume: a run goes on as it began")
+        return resumable(out, **chosen)
+    settings = read_config(file, **chosen)
+    if restarted() and (out / CHECKPOINT).exists():
+        return settings, restartable(settings, out)
+    begin(settings, out)
+    return settings, None
 
 
 def _command(file: Path | None, chosen: dict[str, Any]) -> str:

@@ -11,9 +11,11 @@ from espcn_core.cli.messages import complain
 
 Plane = Literal["auto", "axial", "coronal", "sagittal"]
 Existing = Literal["error", "skip", "overwrite"]
+Format = Literal["nifti", "nrrd", "mha", "mgz", "dicom"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
-Precision = Literal["auto", "fp32", "bf16"]
+Precision = Literal["auto", "fp32", "bf16", "int8"]
+Engine = Literal["auto", "torch", "openvino"]
 Dtype = Literal["same", "uint8", "int16", "uint16", "int32", "float32", "float64"]
 
 _FILES, _RESULT, _THICK, _RUN = "Files", "Result", "Thick slices", "Run"
@@ -23,7 +25,7 @@ def upscale(
     context: typer.Context,
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="INPUT", help="NIfTI files, and folders that are searched for them."),
+        typer.Argument(metavar="INPUT", help="Volumes, DICOM series, and folders of them."),
     ],
     output: Annotated[
         str,
@@ -59,6 +61,22 @@ def upscale(
             rich_help_panel=_FILES,
         ),
     ] = None,
+    output_format: Annotated[
+        Format | None,
+        typer.Option(
+            help="What is written into an output folder; dicom: a derived series.",
+            show_default="as the inputs",
+            rich_help_panel=_FILES,
+        ),
+    ] = None,
+    anonymise: Annotated[
+        bool,
+        typer.Option(
+            "--anonymise",
+            help="Derived DICOM without identity: PS3.15 Basic Application Level Confidentiality Profile.",
+            rich_help_panel=_FILES,
+        ),
+    ] = False,
     existing: Annotated[
         Existing,
         typer.Option(help="If an output is there already.", rich_help_panel=_FILES),
@@ -120,7 +138,7 @@ def upscale(
         typer.Option(
             metavar="MM",
             help="Full width at half maximum of the slices, where it is not their spacing.",
-            show_default="SliceThickness in NAME.json, or judged",
+            show_default="SliceThickness in NAME.json or DICOM, or judged",
             rich_help_panel=_THICK,
         ),
     ] = None,
@@ -142,8 +160,14 @@ def upscale(
     precision: Annotated[
         Precision,
         typer.Option(
-            help="What networks compute in; auto: bf16 where the CPU computes with it, twice as fast.",
+            help="What networks compute in; auto: bf16 where the device computes with it.",
             rich_help_panel=_RUN,
+        ),
+    ] = "auto",
+    engine: Annotated[
+        Engine,
+        typer.Option(
+            help="What runs networks; auto: OpenVINO where it is installed and faster.", rich_help_panel=_RUN
         ),
     ] = "auto",
     jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Files at a time.", rich_help_panel=_RUN)] = 1,
@@ -163,7 +187,7 @@ def upscale(
     Exit code: 0 all done, 1 all failed, 2 wrong call, 3 some failed, 130 interrupted.
     """
     from espcn_core.cli.batch import Wanted, run_batch
-    from espcn_core.cli.jobs import clear_leftovers_of, find_jobs, refuse_existing
+    from espcn_core.cli.jobs import check_anonymous, clear_leftovers_of, find_jobs, refuse_existing
     from espcn_core.cli.report import Report, summary
     from espcn_core.cli.report import as_json as to_json
     from espcn_core.cli.requests import check_request, check_slice_thickness, parse_request
@@ -171,16 +195,21 @@ def upscale(
 
     request = parse_request(scale, spacing, isotropic, plane, model)
     check_slice_thickness(slice_thickness)
-    found = find_jobs(inputs, output, suffix, trust=trust, compress=compress, resume=existing == "skip")
+    found = find_jobs(
+        inputs, output, suffix,
+        trust=trust, compress=compress, output_format=output_format, resume=existing == "skip",
+    )  # fmt: skip
+    if anonymise:
+        check_anonymous(found)
     if not dry_run:
         clear_leftovers_of(found)
     if existing == "error":
         refuse_existing(found)
-    engines = Engines(device, precision)
+    engines = Engines(device, precision, engine)
     check_request(request, engines)
 
-    wanted = Wanted(request, dtype, slice_thickness, consistent, force, dry_run)
-    report = Report(len(found), str(engines.device), quiet)
+    wanted = Wanted(request, dtype, slice_thickness, consistent, force, dry_run, anonymise)
+    report = Report(len(found), quiet)
     try:
         with report:
             outcomes = run_batch(
@@ -199,9 +228,9 @@ def upscale(
     if dry_run and not as_json:
         for outcome in outcomes:
             if outcome.plan is not None:
-                print(f"{outcome.job.source}: {outcome.plan}")
+                print(f"{outcome.job.name}: {outcome.plan}")
     if as_json:
-        print(to_json(outcomes, str(engines.device)))
+        print(to_json(outcomes, engines.place))
     raise typer.Exit(_exit_code(summary(outcomes)))
 
 

@@ -17,8 +17,6 @@ from espcn_core.upscaling.slices import evenly
 ALL = ("bicubic", "area", "gaussian", "kspace")
 """The degradations of the matrix; each of them also with noise, and then `point`."""
 
-_ENDINGS = (".nii.gz", ".nii", ".hdr")
-
 
 @dataclass(frozen=True)
 class Measurement:
@@ -262,5 +260,6 @@ def volume_paths(data: Path) -> Iterator[Path]:
 
 
 def without_ending(name: str) -> str:
-    ending = next(ending for ending in _ENDINGS if name.lower().endswith(ending))
-    return name[: -len(ending)]
+    from espcn_core.volumes.formats import ending_of
+
+    return name.removesuffix(ending_of(name))

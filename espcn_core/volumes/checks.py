@@ -22,7 +22,7 @@ _GZIP = b"\x1f\x8b"
 
 def is_gzip(path: Path) -> bool:
     """Whether the name says that the file is compressed."""
-    return path.suffix.lower() == ".gz"
+    return path.suffix.lower() in (".gz", ".mgz")
 
 
 @contextlib.contextmanager
@@ -56,6 +56,13 @@ def reason(error: OSError) -> str:
     }
     known = next((text for kind, text in remedies.items() if isinstance(error, kind)), None)
     return known or f"{(error.strerror or str(error)).lower()}; check the disk"
+
+
+def write_reason(error: OSError, path: Path) -> str:
+    """What the system says about a file that cannot be written."""
+    if isinstance(error, FileNotFoundError):
+        return f"there is no folder {path.parent}; create it"
+    return reason(error)
 
 
 def check_file(path: Path) -> int:
@@ -117,7 +124,8 @@ def _check_signature(path: Path, file: BinaryIO) -> None:
             f"{path} is gzip-compressed, but its name does not say so; rename it to {path.name}.gz"
         )
     if is_gzip(path) and not compressed:
-        raise VolumeError(f"{path} is not gzip-compressed, though its name says so; rename it to {path.stem}")
+        plain = path.stem + ".mgh" * (path.suffix.lower() == ".mgz")
+        raise VolumeError(f"{path} is not gzip-compressed, though its name says so; rename it to {plain}")
 
 
 def _trailer_agrees(path: Path, claimed: int) -> bool:

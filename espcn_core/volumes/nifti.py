@@ -7,36 +7,25 @@ import io
 import math
 import os
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-import numpy.typing as npt
 from nibabel.arrayproxy import ArrayProxy
 from nibabel.nifti1 import Nifti1PairHeader
 from nibabel.nifti2 import Nifti2PairHeader
 from nibabel.spatialimages import HeaderDataError, SpatialImage
 
-from espcn_core.errors import CancelledError, VolumeError
+from espcn_core.errors import VolumeError
 from espcn_core.files import complete_file
 from espcn_core.grid import Grid
-from espcn_core.volumes.checks import (
-    CHUNK,
-    check_claim,
-    check_file,
-    check_memory,
-    is_gzip,
-    opened,
-    reason,
-)
+from espcn_core.volumes.checks import check_claim, check_file, check_memory, is_gzip, opened, write_reason
 from espcn_core.volumes.compressed import Writable, compressor
 from espcn_core.volumes.header import best_affine, file_header, typed_header
 from espcn_core.volumes.parse import parse_extensions, parse_header, voxel_layout
+from espcn_core.volumes.raw import Progress, read_voxels, write_voxels
 from espcn_core.volumes.volume import Volume, native
-
-Progress = Callable[[int, int], bool | None]
 
 
 def is_volume(path: str | os.PathLike[str]) -> bool:
@@ -81,7 +70,10 @@ def read(path: str | os.PathLike[str]) -> Volume:
         slope, inter = header.get_slope_inter()
     except (ValueError, HeaderDataError) as error:
         raise VolumeError(f"{path} has a damaged header ({error}); export the image again") from None
-    array = _voxels(body, offset, size, dtype).reshape(spatial + shape[3:], order="F")
+    with opened(body) as stream:
+        stream.seek(offset)
+        array = read_voxels(stream, size, dtype, body, to_end=is_gzip(body))
+    array = array.reshape(spatial + shape[3:], order="F")
     scaling = {} if slope is None else {"slope": slope, "inter": inter}
     return Volume(array, grid, header, len(shape), name=str(path), **scaling)
 
@@ -107,23 +99,25 @@ def write(volume: Volume, path: str | os.PathLike[str], progress: Progress | Non
     """
     path = Path(path)
     head, body = _files(path)
-    header = file_header(typed_header(volume.header, volume.array.dtype), single=head == body)
+    header = volume.header if isinstance(volume.header, nib.Nifti1Header) else _new_header(volume)
+    header = file_header(typed_header(header, volume.array.dtype), single=head == body)
+    dtype = volume.array.dtype.newbyteorder(header.endianness)
     try:
         if path.is_dir():
             raise IsADirectoryError
         if head != body:
             with complete_file(head) as first, complete_file(body) as second:
                 header.write_to(first)
-                _write_voxels(volume, header, second, progress)
+                write_voxels(volume.array, dtype, second, progress)
                 head.unlink(missing_ok=True)  # an old header must never stand beside new voxels
             return
         with complete_file(body) as file, _compressor(file, body) as stream:
             start = io.BytesIO()
             header.write_to(start)
             stream.write(start.getvalue())
-            _write_voxels(volume, header, stream, progress)
+            write_voxels(volume.array, dtype, stream, progress)
     except OSError as error:
-        raise VolumeError(f"{path} cannot be written: {_write_reason(error, path)}") from None
+        raise VolumeError(f"{path} cannot be written: {write_reason(error, path)}") from None
 
 
 def from_nibabel(image: Any) -> Volume:
@@ -199,53 +193,19 @@ def _files(path: Path) -> tuple[Path, Path]:
     return (path, partner) if suffix == ".hdr" else (partner, path)
 
 
-def _voxels(path: Path, offset: int, size: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """The voxels as one row, in the machine's byte order."""
-    try:
-        raw = np.empty(size, np.uint8)
-    except MemoryError:
-        raise VolumeError(f"{path} needs more memory than this process may have; raise its limit") from None
-    view, got = raw.data, 0
-    with opened(path) as stream:
-        stream.seek(offset)
-        # In pieces, because a decompressor hands out copies.
-        while got < size and (n := stream.readinto(view[got : got + CHUNK])):
-            got += n
-        if got < size:
-            raise VolumeError(f"{path} is cut short: it has {got} of {size} bytes of voxels; copy it again")
-        while is_gzip(path) and stream.read(CHUNK):
-            pass  # the checksum is compared when the end is met, and damage may have moved the end
-    array = raw.view(dtype)
-    return array if dtype.isnative else array.byteswap(inplace=True).view(dtype.newbyteorder("="))
-
-
-def _write_voxels(
-    volume: Volume, header: nib.Nifti1Header, stream: Writable, progress: Progress | None
-) -> None:
-    """First axis fastest, in the header's byte order, piece by piece."""
-    dtype = volume.array.dtype.newbyteorder(header.endianness)
-    pieces = np.nditer(
-        volume.array,
-        flags=["external_loop", "buffered"],
-        op_dtypes=[dtype],
-        casting="equiv",
-        order="F",
-        buffersize=CHUNK // dtype.itemsize,
-    )
-    done = 0
-    for piece in pieces:
-        row = np.ascontiguousarray(piece)
-        stream.write(row.view(np.uint8).data)
-        done += row.size
-        if progress is not None and progress(done, volume.array.size) is False:
-            raise CancelledError(f"stopped after {done:,} of {volume.array.size:,} voxels were written")
+def _new_header(volume: Volume) -> nib.Nifti1Header:
+    """A header for a volume of another format: where it is, its type and its scaling."""
+    shape = volume.array.shape[: volume.ndim] if volume.ndim == 2 else volume.array.shape
+    long = max(shape) > np.iinfo(np.int16).max
+    header = (nib.Nifti2Header if long else nib.Nifti1Header)(endianness="<")
+    header.set_data_shape(shape)
+    header = typed_header(header, volume.array.dtype)
+    header.set_qform(volume.grid.affine, code=0 if volume.grid.has_shear else 1)
+    header.set_sform(volume.grid.affine, code=1)
+    header.set_xyzt_units("mm", "sec")
+    header["scl_slope"], header["scl_inter"] = volume.slope, volume.inter
+    return header
 
 
 def _compressor(file: io.BufferedWriter, path: Path) -> contextlib.AbstractContextManager[Writable]:
     return compressor(file) if is_gzip(path) else contextlib.nullcontext(file)
-
-
-def _write_reason(error: OSError, path: Path) -> str:
-    if isinstance(error, FileNotFoundError):
-        return f"there is no folder {path.parent}; create it"
-    return reason(error)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-_ENDINGS = (".nii.gz", ".nii", ".hdr", ".img")
-
 
 def read_slice_thickness(path: Path) -> tuple[float | None, str | None]:
     """The slice thickness of a volume's file, from the JSON file of the same name.
@@ -14,7 +12,7 @@ def read_slice_thickness(path: Path) -> tuple[float | None, str | None]:
     Parameters
     ----------
     path : Path
-        NAME.nii.gz, NAME.nii, NAME.hdr or NAME.img; NAME.json is read.
+        NAME.nii.gz, NAME.mha or the like; NAME.json is read.
 
     Returns
     -------
@@ -23,7 +21,9 @@ def read_slice_thickness(path: Path) -> tuple[float | None, str | None]:
     str or None
         A sentence if something is there that cannot be used.
     """
-    ending = next((e for e in _ENDINGS if path.name.lower().endswith(e)), path.suffix)
+    from espcn_core.volumes.formats import ending_of
+
+    ending = ending_of(path.name) or path.suffix
     sidecar = path.with_name(path.name[: len(path.name) - len(ending)] + ".json")
     if not sidecar.is_file():
         return None, None

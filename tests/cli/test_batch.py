@@ -27,7 +27,7 @@ class Watcher:
     def __init__(self):
         self.plans, self.finished = {}, []
 
-    def begin(self, job, plan):
+    def begin(self, job, plan, place):
         self.plans[job] = plan
 
     def upscaled(self, job, done, total):
@@ -88,7 +88,7 @@ def test_threads_share_the_cores_and_the_network(jobs, wanted_x2, monkeypatch):
     class Both(Watcher):
         barrier = threading.Barrier(2)
 
-        def begin(self, job, plan):
+        def begin(self, job, plan, place):
             seen.add(threading.get_ident())
             self.barrier.wait(timeout=20)  # two files are worked on at the same time
 
@@ -102,7 +102,7 @@ def test_threads_share_the_cores_and_the_network(jobs, wanted_x2, monkeypatch):
 def test_a_surprise_in_one_file_does_not_stop_the_others(jobs, wanted_x2, monkeypatch, capsys, threads):
     write = batch.volumes.write
 
-    def surprising(volume, path, progress):
+    def surprising(volume, path, progress, **options):
         errors = {
             "1.nii.gz": RuntimeError("who\nknows"),
             "2.nii.gz": MemoryError(),
@@ -164,4 +164,4 @@ def test_a_result_that_does_not_fit_into_memory_is_refused_before_it_is_begun(jo
     assert outcome.error == f"{jobs[0].source} needs too much"
     assert not watcher.plans
     voxels = 12 * 10 * 4 * 2 * 2
-    assert asked == [(voxels * np.dtype(np.int16).itemsize + (400 << 20), jobs[0].source)]
+    assert asked == [(voxels * np.dtype(np.int16).itemsize + (400 << 20), jobs[0].name)]

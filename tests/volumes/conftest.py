@@ -77,7 +77,8 @@ def _headers(draw: Any, itk: bool = False) -> nib.Nifti1Header:
     for _ in range(draw(st.integers(0, 2))):
         # With zeros at the end, which belong to it.
         size = 16 * int(rng.integers(1, 4)) - 8
-        header.extensions.append(Nifti1Extension(int(rng.integers(0, 50)), rng.bytes(size - 5) + bytes(5)))
+        code = int(rng.integers(3, 50))  # 2 is DICOM, which nibabel would parse if pydicom is there
+        header.extensions.append(Nifti1Extension(code, rng.bytes(size - 5) + bytes(5)))
     return header
 
 

@@ -254,7 +254,7 @@ def test_where_nothing_can_be_written(volume, tmp_path):
 
 @pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".hdr"])
 def test_progress_and_cancel(volume, tmp_path, monkeypatch, ending):
-    monkeypatch.setattr("espcn_core.volumes.nifti.CHUNK", 50)
+    monkeypatch.setattr("espcn_core.volumes.raw.CHUNK", 50)
     steps = []
     write(volume, tmp_path / f"a{ending}", lambda done, total: steps.append((done, total)))
     assert steps == [(25, 60), (50, 60), (60, 60)]
