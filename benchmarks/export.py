@@ -31,8 +31,9 @@ from espcn_core.export.slices import Image, calibration_pairs
 from espcn_core.intensity import IntensityMap
 from espcn_core.models.cards import Card
 from espcn_core.models.registry import adapted, receptive_radius
+from espcn_core.models.shuffle import crop
 from espcn_core.models.trained import load_model
-from espcn_core.upscaling.slices import crop, pad
+from espcn_core.upscaling.slices import pad
 
 MODELS = "espcn-r-x2,espcn-r-x3,espcn-r-x4,espcn-r-through-x2,espcn-r-through-x4,espcn-r-through-x6"
 

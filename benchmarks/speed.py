@@ -8,6 +8,9 @@ slices; where the time of a run goes. All rows of a table take turns, round afte
 medians, half the distance of the quartiles, and the ratio to SimpleITK's B-spline. `--out` also writes the
 numbers as speed.json and a chart as speed.png.
 
+Interpolations other than torch's run in a process as Python starts it, for what the command line sets for its
+own process (`espcn_core.cli.process`) makes SimpleITK faster too; one more row says by how much.
+
 The head is that of the sample, repeated to the size that is wanted. The share is that of the rate at which
 torch multiplies matrices of 2048 x 2048 on the device, in the format that the network computes in; the rate
 at which the device copies memory is shown as well.
@@ -19,16 +22,19 @@ import argparse
 import importlib.metadata
 import importlib.util
 import json
+import os
 import platform
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK
 
 from espcn_core.cli.process import prepare
 
@@ -37,8 +43,10 @@ prepare()  # as the command line does, before torch is imported
 import torch
 from torch.nn import functional
 
+from benchmarks import speed_plain
 from benchmarks.speed_files import FILES, REFERENCE, Rows, head, spread, whole_files
 from benchmarks.speed_parts import parts
+from benchmarks.speed_plain import TASKS
 from espcn_core.grid import Grid
 from espcn_core.models.registry import multiplies_per_pixel
 from espcn_core.upscaling.engine import Engine
@@ -48,7 +56,6 @@ from espcn_core.upscaling.upscaler import run
 
 Job = Callable[[], object]
 
-TASKS = {"x2": ((256, 256), (2, 2)), "x4": ((128, 128), (4, 4)), "through x4": ((256, 64), (1, 4))}
 MODELS = {
     "x2": ("espcn-r-x2",),
     "x4": ("espcn-r-x4", "espcn-x4"),
@@ -136,30 +143,12 @@ def slice_jobs(task: str, device: str) -> dict[str, tuple[Job, float]]:
     batch = image[None, None].contiguous()
     fine = tuple(n * r for n, r in zip(shape, factor, strict=True))
 
-    def itk(interpolator: int) -> object:
-        grid = SimpleITK.GetImageFromArray(image.numpy())
-        spacing = [1 / r for r in factor[::-1]]
-        origin = [(mm - 1) / 2 for mm in spacing]
-        made = SimpleITK.Resample(grid, fine[::-1], SimpleITK.Transform(), interpolator, origin, spacing)
-        return SimpleITK.GetArrayFromImage(made)
-
     def network(engine: Engine) -> Job:
         return lambda: [piece.image for piece in engine(batch)]
 
-    jobs: dict[str, tuple[Job, float]] = {
-        REFERENCE: (lambda: itk(SimpleITK.sitkBSpline), 0),
-        "SimpleITK linear": (lambda: itk(SimpleITK.sitkLinear), 0),
-        "torch bicubic": (lambda: functional.interpolate(batch, fine, mode="bicubic"), 0),
-    }
-    try:
-        from scipy.ndimage import zoom
-
-        jobs["scipy zoom, order 3"] = (
-            lambda: zoom(image.numpy(), factor, order=3, mode="grid-constant", grid_mode=True),
-            0,
-        )
-    except ModuleNotFoundError:
-        pass
+    jobs: dict[str, tuple[Job, float]] = {name: (job, 0) for name, job in elsewhere(task).items()}
+    jobs[f"{REFERENCE}, in our process"] = (speed_plain.ways(task)[REFERENCE], 0)
+    jobs["torch bicubic"] = (lambda: functional.interpolate(batch, fine, mode="bicubic"), 0)
     ways = [("torch", "fp32"), ("torch", "bf16")]
     if device == "cpu" and has_openvino():
         ways += [("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8")]
@@ -171,15 +160,33 @@ def slice_jobs(task: str, device: str) -> dict[str, tuple[Job, float]]:
     return jobs
 
 
+def elsewhere(task: str) -> dict[str, Job]:
+    """Ways that a process as Python starts it takes; each returns its seconds."""
+    words = [sys.executable, "-m", "benchmarks.speed_plain", task]
+    ours = {"GOMP_SPINCOUNT", "OMP_NUM_THREADS"}
+    environment = {name: text for name, text in os.environ.items() if name not in ours}
+    child = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    assert child.stdin is not None
+    assert child.stdout is not None
+    asks, answers = child.stdin, child.stdout
+
+    def seconds(name: str) -> float:
+        asks.write(f"{name}\n")
+        asks.flush()
+        return float(answers.readline())
+
+    return {name: partial(seconds, name) for name in answers.readline().strip().split("|")}
+
+
 def take_turns(jobs: dict[str, tuple[Job, float]], rounds: int, rates: dict[str, Any]) -> Rows:
     """Seconds of each job, which take turns."""
     times: dict[str, list[float]] = {name: [] for name in jobs}
     for number in range(rounds + 1):
         for name, (job, _) in jobs.items():
             started = time.perf_counter()
-            job()
+            said = job()
             if number:  # the first time is for warming up
-                times[name].append(time.perf_counter() - started)
+                times[name].append(said if isinstance(said, float) else time.perf_counter() - started)
     rows = {name: {**spread(found)} for name, found in times.items()}
     for name, (_, operations) in jobs.items():
         rate = rates.get(f"{name[-4:]} GFLOP/s")

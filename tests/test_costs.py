@@ -28,20 +28,20 @@ HAS_ONEDNN = torch.backends.mkldnn.is_available() and platform.machine() in ("x8
 CONVOLUTIONS = ("aten::_convolution", "mkldnn::_convolution_pointwise")
 
 NETWORKS = {
-    "espcn-r-through-x2": (533520, 4564.3),
-    "espcn-r-through-x3": (536256, 3115.4),
-    "espcn-r-through-x4": (538992, 2391.0),
-    "espcn-r-through-x5": (541728, 1956.3),
-    "espcn-r-through-x6": (544464, 1666.6),
-    "espcn-r-through-x7": (547200, 1459.6),
-    "espcn-r-through-x8": (549936, 1304.4),
-    "espcn-r-x2-bicubic": (141840, 605.0),
-    "espcn-r-x2": (141840, 620.4),
-    "espcn-r-x3-bicubic": (145440, 291.1),
-    "espcn-r-x3": (145440, 298.1),
-    "espcn-r-x4-bicubic": (150480, 181.25),
-    "espcn-r-x4": (150480, 185.2),
-    "espcn-x4": (114359, 172.0),
+    "espcn-r-through-x2": (322281, 2604.03),
+    "espcn-r-through-x3": (323053.5, 1780.51),
+    "espcn-r-through-x4": (323826, 1368.75),
+    "espcn-r-through-x5": (324598.5, 1121.69),
+    "espcn-r-through-x6": (325371, 956.984),
+    "espcn-r-through-x7": (326143.5, 839.337),
+    "espcn-r-through-x8": (326916, 751.103),
+    "espcn-r-x2-bicubic": (100302, 400.25),
+    "espcn-r-x2": (100302, 415.662),
+    "espcn-r-x3-bicubic": (101959.5, 187.472),
+    "espcn-r-x3": (101959.5, 194.427),
+    "espcn-r-x4-bicubic": (104280, 113),
+    "espcn-r-x4": (104280, 116.994),
+    "espcn-x4": (87191, 120.846),
 }
 """Multiplications of each shipped model per coarse voxel, and bytes that torch allocates per fine one.
 

@@ -22,7 +22,8 @@ from espcn_core.errors import RequestError
 from espcn_core.evaluation.metrics import psnr
 from espcn_core.export.graph import Runner, quiet
 from espcn_core.export.slices import Image, Pair
-from espcn_core.upscaling.slices import crop, pad
+from espcn_core.models.shuffle import crop
+from espcn_core.upscaling.slices import pad
 
 MOST_LOST = 0.1
 """dB that 8 bits may cost; what loses more is not written."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from espcn_core.models.fingerprint import length
-from espcn_core.models.shuffle import sub_pixel_shuffle
+from espcn_core.models.shuffle import crop, sub_pixel_shuffle
 
 
 class EspcnR(nn.Module):
@@ -79,13 +79,21 @@ class EspcnR(nn.Module):
                 features = layer(features)
                 if isinstance(layer, nn.Conv2d):
                     features = features * scales[:, number // 2].to(features.dtype)
-        smooth = self.interpolated(x)
-        return smooth + sub_pixel_shuffle(self.sub_pixels(features), self.factor).to(smooth.dtype)
+        sub_pixels = self.sub_pixels(features)
+        smooth = self.interpolated(x, (x.shape[-2] - sub_pixels.shape[-2]) // 2)
+        return smooth + sub_pixel_shuffle(sub_pixels, self.factor).to(smooth.dtype)
 
-    def interpolated(self, x: Tensor) -> Tensor:
-        """The bicubic upscaling that the sub-pixels are added to."""
+    def interpolated(self, x: Tensor, margin: int = 0) -> Tensor:
+        """The bicubic upscaling that the sub-pixels are added to.
+
+        Without the ``margin``, in coarse pixels at each edge, that layers without padding lose. Bicubic
+        interpolation reads two of them.
+        """
+        if margin > 2:
+            x = crop(x, margin - 2, (1, 1))
         size = (x.shape[-2] * self.factor[0], x.shape[-1] * self.factor[1])
-        return functional.interpolate(x, size, mode="bicubic", align_corners=False)
+        smooth = functional.interpolate(x, size, mode="bicubic", align_corners=False)
+        return crop(smooth, min(margin, 2), self.factor)
 
     def _features(self, x: Tensor) -> Tensor:
         """What the body makes of an image.
@@ -100,7 +108,9 @@ class EspcnR(nn.Module):
         first = self._convolutions()[0]
         held = x.to(torch.get_autocast_dtype(kind)).to(x.dtype)
         parts = torch.cat([held, x - held], dim=1)
-        features = functional.conv2d(parts, first.weight.repeat(1, 2, 1, 1), first.bias, padding=1)
+        features = functional.conv2d(
+            parts, first.weight.repeat(1, 2, 1, 1), first.bias, padding=first.padding
+        )
         features = self.body[1:](features)
         return features
 

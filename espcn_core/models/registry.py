@@ -65,6 +65,16 @@ def receptive_radius(network: nn.Module) -> int:
     return max(2, sum(max(conv.kernel_size) // 2 for conv in _convolutions(network)))
 
 
+def without_padding(network: nn.Module) -> nn.Module:
+    """The network itself, whose output from now on lacks `receptive_radius` coarse pixels at each edge.
+
+    For those who give it that much more: the pixels that are left are the same, and the rest is not computed.
+    """
+    for convolution in _convolutions(network):
+        convolution.padding = (0, 0)
+    return network
+
+
 def adapted(network: nn.Module, slices: Iterable[Tensor]) -> nn.Module:
     """The network for the volume that some coarse slices, (H, W), belong to; most networks are for any."""
     if isinstance(network, EspcnR) and network.adaptation is not None:

@@ -18,6 +18,12 @@ def sub_pixel_shuffle(x: Tensor, factor: tuple[int, int]) -> Tensor:
     return x.permute(0, 1, 4, 2, 5, 3).reshape(batch, -1, height * r_row, width * r_col)
 
 
+def crop(x: Tensor, radius: int, factor: tuple[int, int]) -> Tensor:
+    """Without ``radius`` coarse pixels at each edge, which are ``factor`` times as large: (B, C, H, W)."""
+    rows, columns = radius * factor[0], radius * factor[1]
+    return x[..., rows : x.shape[-2] - rows, columns : x.shape[-1] - columns]
+
+
 @torch.no_grad()
 def start_sub_pixels_equal(conv: nn.Conv2d, factor: tuple[int, int]) -> None:
     """Give the r_row r_col sub-pixels of each channel the same kernel, and all of them bias 0 (ICNR).

@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from espcn_core.evaluation.metrics import psnr, ssim
 from espcn_core.models.registry import adapted, receptive_radius
-from espcn_core.upscaling.slices import crop, pad
+from espcn_core.models.shuffle import crop
+from espcn_core.upscaling.slices import pad
 
 
 @dataclass(frozen=True)

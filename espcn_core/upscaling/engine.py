@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 from torch import Tensor
 
 from espcn_core.errors import DeviceMemoryError
-from espcn_core.models.registry import adapted, receptive_radius
+from espcn_core.models.registry import adapted, receptive_radius, without_padding
 from espcn_core.models.trained import load_model
 from espcn_core.upscaling.slices import pad
 
@@ -70,7 +70,8 @@ class Engine(abc.ABC):
     """What its layers compute in: fp32, bf16 or int8."""
 
     def __init__(self, model: str | Path, place: str, pixels_at_once: int, calls: int = 1) -> None:
-        self.network, self.card = load_model(model)
+        network, self.card = load_model(model)
+        self.network = without_padding(network)
         self.place = place
         self.factor = self.card.factor
         self.radius = receptive_radius(self.network)

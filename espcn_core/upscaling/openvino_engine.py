@@ -18,7 +18,7 @@ from espcn_core.models.espcn_r import EspcnR
 from espcn_core.models.shuffle import sub_pixel_shuffle
 from espcn_core.upscaling.engine import Engine
 from espcn_core.upscaling.precision import precision_for
-from espcn_core.upscaling.slices import crop
+from espcn_core.upscaling.slices import evenly, pad
 
 Image = npt.NDArray[np.float32]
 
@@ -67,21 +67,19 @@ class OpenVINOEngine(Engine):
         batch = _halves(padded) if self._in_two else padded
         self._request.infer({0: batch.contiguous().numpy()}, share_inputs=True, share_outputs=True)
         made = torch.from_numpy(self._request.get_output_tensor().data)
-        if isinstance(self.network, EspcnR):
-            image = self.network.interpolated(padded)
-            size = (*padded.shape[:2], padded.shape[2], self.factor[0], padded.shape[3], self.factor[1])
-            made = made.view(*padded.shape[:2], *self.factor, *padded.shape[2:])
-            image.view(size).add_(made.permute(0, 1, 4, 2, 5, 3))
-        else:
+        if not isinstance(self.network, EspcnR):
             image = sub_pixel_shuffle(made, self.factor)
-        image = crop(image, self.radius, self.factor)
+        else:
+            image = self.network.interpolated(padded, self.radius)
+            image += sub_pixel_shuffle(made, self.factor)
         return lambda: image
 
     def free(self) -> None:
         """Nothing is kept."""
 
     def _compile(self, slices: list[Tensor]) -> None:
-        ranges = _ranges(self.network, slices) if self.precision == "int8" else None
+        few = [pad(image[None, None].float(), self.radius) for image in evenly(slices, _CALIBRATED_ON)]
+        ranges = _ranges(self.network, few) if self.precision == "int8" else None
         model = _graph(self.network, ranges, self._in_two)
         hints = {
             "INFERENCE_PRECISION_HINT": "f32" if self.precision == "fp32" else "bf16",
@@ -99,17 +97,13 @@ def _halves(image: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def _ranges(network: nn.Module, slices: list[Tensor]) -> list[tuple[float, float]]:
-    """The range of what each layer but the first is given, in some slices."""
+    """The range of what each layer but the first is given, in some padded slices, (1, 1, H, W)."""
     ranges = [(0.0, 0.0)] * (len(_layers(network)) - 1)
-    for image in slices[:: max(1, len(slices) // _CALIBRATED_ON)]:
-        features = image[None, None].float()
+    for features in slices:
         for number, (convolution, activation) in enumerate(_layers(network)[:-1]):
             features = activation(convolution(features))
             low, high = ranges[number]
-            ranges[number] = (
-                min(low, float(features.min())),
-                max(high, float(features.max())),
-            )
+            ranges[number] = (min(low, float(features.min())), max(high, float(features.max())))
     return ranges
 
 
@@ -133,8 +127,7 @@ def _graph(network: nn.Module, ranges: list[tuple[float, float]] | None, in_two:
             features = _rounded(features, *ranges[number - 1], 256)
             most = np.abs(weight).max(axis=(1, 2, 3), keepdims=True) + np.float32(1e-12)
             kernel = _rounded(kernel, -most, most, 255)
-        before = [(n - 1) // 2 for n in weight.shape[2:]]
-        features = ops.convolution(features, kernel, [1, 1], before, before, [1, 1])
+        features = ops.convolution(features, kernel, [1, 1], [0, 0], [0, 0], [1, 1])
         assert convolution.bias is not None
         bias = convolution.bias.detach().numpy().reshape(1, -1, 1, 1).copy()
         features = _activated(ops.add(features, ops.constant(bias)), activation)

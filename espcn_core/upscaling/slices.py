@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 Array = npt.NDArray[Any]
+T = TypeVar("T")
 
 
 class Slices:
@@ -38,8 +39,8 @@ class Slices:
         return self._moved[(slice(None), slice(None), *where)]
 
 
-def evenly(numbers: Sequence[int], count: int | None) -> list[int]:
-    """``count`` of the numbers, evenly spread; all of them if there are fewer, or the count is None."""
+def evenly(numbers: Sequence[T], count: int | None) -> list[T]:
+    """``count`` of them, evenly spread; all of them if there are fewer, or the count is None."""
     if count is None or count >= len(numbers):
         return list(numbers)
     return [numbers[(2 * i + 1) * len(numbers) // (2 * count)] for i in range(count)]
@@ -48,12 +49,6 @@ def evenly(numbers: Sequence[int], count: int | None) -> list[int]:
 def pad(batch: Tensor, radius: int) -> Tensor:
     """Repeat the edge pixels ``radius`` times on each side, (B, C, H, W)."""
     return functional.pad(batch, (radius, radius, radius, radius), mode="replicate")
-
-
-def crop(batch: Tensor, radius: int, factor: tuple[int, int]) -> Tensor:
-    """Cut off what `pad` added, now ``factor`` times as large."""
-    rows, columns = radius * factor[0], radius * factor[1]
-    return batch[..., rows : batch.shape[-2] - rows, columns : batch.shape[-1] - columns]
 
 
 def fill_gaps(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -12,7 +12,6 @@ from espcn_core.errors import RequestError
 from espcn_core.models.espcn_r import EspcnR
 from espcn_core.upscaling.engine import Engine
 from espcn_core.upscaling.precision import precision_for
-from espcn_core.upscaling.slices import crop
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -78,8 +77,7 @@ class TorchEngine(Engine):
             padded = padded.pin_memory() if self._pinned else padded
             padded = padded.to(self.device, memory_format=torch.channels_last, non_blocking=self._pinned)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-                fine = self.network(padded)
-            fine = crop(fine, self.radius, self.factor).float()
+                fine = self.network(padded).float()
             if self._pinned:
                 return _later(fine)
             image = fine.cpu()

@@ -14,7 +14,8 @@ from espcn_core.export.int8 import mean_psnr, quantised
 from espcn_core.export.slices import Pair
 from espcn_core.models.cards import Card
 from espcn_core.models.registry import build
-from espcn_core.upscaling.slices import crop, pad
+from espcn_core.models.shuffle import crop
+from espcn_core.upscaling.slices import pad
 
 RADIUS = 5
 

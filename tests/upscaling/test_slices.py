@@ -6,7 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from espcn_core.upscaling.slices import Slices, crop, evenly, fill_gaps, pad, restore_gaps
+from espcn_core.models.shuffle import crop
+from espcn_core.upscaling.slices import Slices, evenly, fill_gaps, pad, restore_gaps
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
