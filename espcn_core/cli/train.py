@@ -16,6 +16,7 @@ from espcn_core.errors import RequestError
 if TYPE_CHECKING:
     from espcn_core.training.config import TrainingConfig
     from espcn_core.training.engine import Status
+    from espcn_core.training.ranks import Ranks
 
 
 def train(
@@ -73,7 +74,7 @@ def _run(out: Path, file: Path | None, resume: bool, chosen: dict[str, Any]) -> 
     with joined() as ranks:
         # square brackets in a path are no markup
         console = Console(stderr=True, markup=False, quiet=not ranks.leads)
-        settings, checkpoint = ranks.of_first(lambda: _settings(out, file, resume, chosen))
+        settings, checkpoint = ranks.of_first(lambda: _settings(out, file, resume, chosen, ranks))
         with steps_bar(console) as watch, interruptible() as stop:
             result = run(
                 settings,
@@ -100,7 +101,7 @@ def _run(out: Path, file: Path | None, resume: bool, chosen: dict[str, Any]) -> 
 
 
 def _settings(
-    out: Path, file: Path | None, resume: bool, chosen: dict[str, Any]
+    out: Path, file: Path | None, resume: bool, chosen: dict[str, Any], ranks: Ranks
 ) -> tuple[TrainingConfig, dict[str, Any] | None]:
     """Configuration of the run, and its checkpoint where it goes on."""
     from espcn_core.training.config import read_config
@@ -113,8 +114,11 @@ def _settings(
         if fixed or file is not None:
             named = fixed[0] if fixed else "--config"
             raise RequestError(f"{named} cannot be given with --resume: a run goes on as it began")
-        return resumable(out, **chosen)
+        settings, checkpoint = resumable(out, **chosen)
+        ranks.share(settings.batch)
+        return settings, checkpoint
     settings = read_config(file, **chosen)
+    ranks.share(settings.batch)
     if restarted() and (out / CHECKPOINT).exists():
         return settings, restartable(settings, out)
     begin(settings, out)

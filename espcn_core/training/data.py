@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from espcn_core.figshare import FigshareSource
 from espcn_core.models.fingerprint import fingerprint
 from espcn_core.models.ranges import contrast_of, contrast_range
 from espcn_core.training.config import TrainingConfig
+from espcn_core.training.ranks import ALONE, Ranks
 from espcn_core.transforms import (
     Degraded,
     FitIntensityd,
@@ -127,26 +128,40 @@ class PatchDataset(Dataset):  # type: ignore[misc]
 
 
 class _Samples:
-    """Numbers of the samples of each batch, from a step onwards, without end."""
+    """Numbers of some samples of each batch, from a step onwards, without end."""
 
-    def __init__(self, per_batch: int, first_step: int) -> None:
+    def __init__(self, per_batch: int, own: range, first_step: int) -> None:
         self.per_batch = per_batch
+        self.own = own
         self.first_step = first_step
 
     def __iter__(self) -> Iterator[list[int]]:
         step = self.first_step
         while True:
-            yield list(range(step * self.per_batch, (step + 1) * self.per_batch))
+            yield [step * self.per_batch + sample for sample in self.own]
             step += 1
 
 
-def batches(dataset: PatchDataset, config: TrainingConfig, first_step: int) -> ThreadDataLoader:
-    """Batches from step ``first_step`` onwards, made one ahead in a thread of their own."""
-    per_batch = config.batch // config.patches_per_slice
+def batches(
+    dataset: PatchDataset, config: TrainingConfig, first_step: int, ranks: Ranks = ALONE
+) -> ThreadDataLoader:
+    """Batches from step ``first_step`` onwards, made one ahead in a thread of their own.
+
+    However many processes there are, a batch is the same: each makes its own pairs of it, of the samples that
+    hold them.
+
+    Raises
+    ------
+    RequestError
+        If the processes cannot share a batch evenly.
+    """
+    each, share = config.patches_per_slice, ranks.share(config.batch)
+    own = range(share.start // each, -(-share.stop // each))
+    cut = slice(share.start - own.start * each, share.stop - own.start * each)
     return ThreadDataLoader(
         dataset,
-        batch_sampler=_Samples(per_batch, first_step),
-        collate_fn=_joined,
+        batch_sampler=_Samples(config.batch // each, own, first_step),
+        collate_fn=partial(_joined, cut=cut),
         num_workers=0,
         generator=torch.Generator(),  # else loaders draw from, and reset, the state that a checkpoint keeps
     )
@@ -217,6 +232,6 @@ def _fine(source: FigshareSource, shrink: float) -> list[Any]:
     return [load, Shrunk("fine", shrink)] if shrink > 1 else [load]
 
 
-def _joined(samples: Sequence[Batch]) -> Batch:
-    coarse, fine, fingerprints = zip(*samples, strict=True)
-    return torch.cat(coarse), torch.cat(fine), torch.cat(fingerprints)
+def _joined(samples: Sequence[Batch], cut: slice) -> Batch:
+    coarse, fine, fingerprints = (torch.cat(tensors)[cut] for tensors in zip(*samples, strict=True))
+    return coarse, fine, fingerprints

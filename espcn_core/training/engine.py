@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 
 import torch
 from ignite.engine import Engine, Events
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from espcn_core.errors import EspcnError
 from espcn_core.training.config import TrainingConfig
 from espcn_core.training.data import Batch
+from espcn_core.training.ranks import ALONE, Ranks
 from espcn_core.training.state import RunState
 from espcn_core.training.validation import Score
 
@@ -76,6 +77,8 @@ class Loop:
         Gets the `Status` every few steps.
     stop : callable
         Asked after each step; True ends the run there.
+    ranks : Ranks
+        Processes that share each batch. All must get the same answers from ``validate`` and ``stop``.
     """
 
     config: TrainingConfig
@@ -87,8 +90,13 @@ class Loop:
     epoch_done: Callable[[Score, float], None]
     watch: Callable[[Status], None]
     stop: Callable[[], bool]
+    ranks: Ranks = ALONE
+    _network: nn.Module = field(init=False)
     _started: float = field(default=0.0, init=False)
     _mark: tuple[int, float] = field(default=(0, 0.0), init=False)
+
+    def __post_init__(self) -> None:
+        self._network = self.ranks.wrap(self.state.network)
 
     def run(self, batches: object) -> bool:
         """Take steps until the run is at its end; returns False if it was stopped before."""
@@ -120,13 +128,13 @@ class Loop:
         return self.state.step >= self.state.schedule.total
 
     def step(self, batch: Batch) -> Tensor:
-        """One step of the optimiser on pairs of patches; returns the loss."""
+        """One step of the optimiser on pairs of patches; returns the loss, over all of the batch."""
         state = self.state
         coarse, fine, traits = (tensor.to(self.device, non_blocking=True) for tensor in batch)
         told = (traits,) if traits.shape[1] else ()  # only adaptive networks take them
         narrow = self.precision != torch.float32
         with torch.autocast(self.device.type, self.precision if narrow else None, enabled=narrow):
-            result = state.network(coarse, *told)
+            result = self._network(coarse, *told)
         loss = self._loss(result.float(), fine)
         state.optimizer.zero_grad()
         state.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
@@ -135,8 +143,9 @@ class Loop:
             torch.nn.utils.clip_grad_norm_(state.network.parameters(), self.config.clip)
         state.scaler.step(state.optimizer)
         state.scaler.update()
-        state.loss_sum += loss.detach()
-        return loss.detach()
+        loss = self.ranks.mean(loss.detach())
+        state.loss_sum += loss
+        return loss
 
     def _loss(self, result: Tensor, truth: Tensor) -> Tensor:
         if self.config.loss == "l1":
@@ -183,7 +192,7 @@ class Loop:
 
     def _plan(self) -> None:
         """Move the end of the run to where the bound on the time will be, at the rate since the last plan."""
-        (step, seconds), now = self._mark, self._seconds()
+        (step, seconds), now = self._mark, self.ranks.of_first(self._seconds)
         if self.state.step > step:
             left = (60 * self.config.minutes - now) * (self.state.step - step) / (now - seconds)
             planned = self.state.schedule.total - self.state.step

@@ -63,7 +63,7 @@ class Keeper:
         self.contrast = contrast
         self.baseline = baseline
         self.command = command
-        self.weights = out / f"{config.name}.safetensors"
+        self.weights = weights_path(config, out)
         self._say = say
         self._board = SummaryWriter(str(out / "tensorboard"), purge_step=state.step + 1)
 
@@ -157,6 +157,11 @@ class Keeper:
             training=training,
             metrics=metrics,
         )
+
+
+def weights_path(config: TrainingConfig, out: Path) -> Path:
+    """Where a run leaves its best weights."""
+    return out / f"{config.name}.safetensors"
 
 
 def _csv(rows: list[dict[str, float]]) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from espcn_core.errors import DataError, RequestError
 from espcn_core.figshare import FigshareSource, Split, open_source, split
@@ -15,6 +17,7 @@ from espcn_core.files import clear_leftovers, complete_file
 from espcn_core.models.trained import load_model
 from espcn_core.training.config import TrainingConfig, parse_config
 from espcn_core.training.data import (
+    Pair,
     PatchDataset,
     batches,
     cached_slices,
@@ -22,10 +25,11 @@ from espcn_core.training.data import (
     without_metadata,
 )
 from espcn_core.training.engine import Loop, Status
-from espcn_core.training.keeper import Keeper
+from espcn_core.training.keeper import Keeper, weights_path
 from espcn_core.training.precision import choose_precision
+from espcn_core.training.ranks import ALONE, Ranks
 from espcn_core.training.state import CHECKPOINT, RunState, read_checkpoint
-from espcn_core.training.validation import Score, bicubic, measure, padded
+from espcn_core.training.validation import Score, bicubic, combined, measure, padded
 from espcn_core.upscaling.slices import evenly
 from espcn_core.upscaling.torch_engine import choose_device
 
@@ -86,6 +90,22 @@ def resumable(out: Path, **overrides: Any) -> tuple[TrainingConfig, dict[str, An
     return parse_config({**checkpoint["config"], **overrides}), checkpoint
 
 
+def restartable(config: TrainingConfig, out: Path) -> dict[str, Any]:
+    """Checkpoint of the run in a folder, if it is that of this configuration.
+
+    Raises
+    ------
+    RequestError
+        If it is not.
+    DataError
+        If the checkpoint is damaged.
+    """
+    stored, checkpoint = resumable(out, data=config.data, device=config.device)
+    if stored != config:
+        raise RequestError(f"{out} holds a run with other settings: name another --out")
+    return checkpoint
+
+
 def train(
     config: TrainingConfig,
     out: Path,
@@ -95,6 +115,7 @@ def train(
     say: Callable[[str], None] = lambda _: None,
     watch: Callable[[Status], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
+    ranks: Ranks = ALONE,
 ) -> Result:
     """Train a network, from the start or from a checkpoint.
 
@@ -114,16 +135,23 @@ def train(
         Gets the `Status` every few steps.
     stop : callable
         Asked after each step; if it answers True, the run saves a checkpoint and returns.
+    ranks : Ranks
+        The processes that share the run. Each reads the data and makes its part of every batch and of every
+        validation; the first one alone writes. All of them stop where one is asked to.
 
     Raises
     ------
+    RequestError
+        If the processes cannot share a batch evenly, or the device.
     DataError
         If the data set cannot be read, or is not the one of the checkpoint.
     EspcnError
         If the loss or the weights are no longer finite.
     """
-    clear_leftovers(out)
+    if ranks.leads:
+        clear_leftovers(out)
     device = choose_device(config.device)
+    ranks = ranks.on(device)
     precision = choose_precision(config.precision, device)
     with without_metadata(), open_source(Path(config.data)) as source:
         patients = source.patients()
@@ -138,45 +166,60 @@ def train(
             f"{config.name} on {device.type} in {str(precision).removeprefix('torch.')}: "
             f"{len(sides.train)} slices to train, {len(sides.validation)} of fold {config.fold} held out"
         )
-        shown = evenly(sides.validation, config.validation_slices or None)
-        pairs = list(validation_pairs(source, shown, config))
-        baseline = measure(bicubic(config.factor), pairs, device)
+        if ranks.size > 1:
+            say(f"{ranks.size} processes share each batch of {config.batch}")
+
+        def held_out(indices: Sequence[int]) -> Iterator[Pair]:
+            return validation_pairs(source, ranks.part(indices), config)
+
+        def measured(upscale: Callable[[Tensor], Tensor], pairs: Iterable[Pair]) -> Score:
+            return combined(measure(upscale, pairs, device), ranks)
+
+        pairs = list(held_out(evenly(sides.validation, config.validation_slices or None)))
+        baseline = measured(bicubic(config.factor), pairs)
         say(f"bicubic: {baseline.psnr:.2f} dB, SSIM {baseline.ssim:.4f} on {baseline.slices} held-out slices")
         slices = cached_slices(source, sides.train, config)
         left_out = len(sides.train) * len(config.shrinks or [config.shrink]) - len(slices)
         if left_out:
             say(f"{left_out} slices are smaller than a patch and left out")
         patches = PatchDataset(slices, config)
-        contrast = patches.contrast()
         if checkpoint is None and patches.adaptive:
-            state.standardise(patches.fingerprints())
-        keeper = Keeper(config, out, state, sides, patients, contrast, baseline, command, say)
+            state.standardise(ranks.of_first(patches.fingerprints))
+        keeper = None
+        if ranks.leads:
+            contrast = patches.contrast()
+            keeper = Keeper(config, out, state, sides, patients, contrast, baseline, command, say)
         ema = padded(state.ema.ema_model, config.factor)
         loop = Loop(
             config,
             state,
             device,
             precision,
-            validate=lambda: measure(ema, pairs, device),
+            validate=lambda: measured(ema, pairs),
             baseline=baseline,
-            epoch_done=keeper.epoch_done,
+            epoch_done=keeper.epoch_done if keeper else lambda score, loss: None,
             watch=watch,
-            stop=stop,
+            stop=lambda: ranks.any(stop()),
+            ranks=ranks,
         )
-        finished = loop.run(batches(patches, config, state.step))
-        keeper.close()
+        finished = loop.run(batches(patches, config, state.step, ranks))
+        if keeper:
+            keeper.close()
+        ranks.wait()  # or torchrun, which ends all when one has ended, ends the one that writes
+        weights = weights_path(config, out)
         if not finished:
-            return Result(False, keeper.weights if state.history else None)
+            return Result(False, weights if state.history else None)
         del slices, patches
         say(f"measuring the best weights on all {len(sides.validation)} held-out slices")
-        best = load_model(keeper.weights)[0].to(device)
-
-        def measured(upscale: Any) -> Score:
-            return measure(upscale, validation_pairs(source, sides.validation, config), device)
-
-        score, all_baseline = measured(padded(best, config.factor)), measured(bicubic(config.factor))
-        keeper.keep(best, score, all_baseline)
-        return Result(True, keeper.weights, score, all_baseline)
+        best = ranks.of_first(lambda: load_model(weights)[0]).to(device)
+        score, all_baseline = (
+            measured(upscale, held_out(sides.validation))
+            for upscale in (padded(best, config.factor), bicubic(config.factor))
+        )
+        if keeper:
+            keeper.keep(best, score, all_baseline)
+        ranks.wait()
+        return Result(True, weights, score, all_baseline)
 
 
 def _sides(

@@ -12,6 +12,7 @@ from torch.nn import functional
 from espcn_core.evaluation.metrics import psnr, ssim
 from espcn_core.models.registry import adapted, receptive_radius
 from espcn_core.models.shuffle import crop
+from espcn_core.training.ranks import Ranks
 from espcn_core.upscaling.slices import pad
 
 
@@ -48,6 +49,15 @@ def measure(
                 similarities.append(ssim(result, truth, peak))
     count = len(decibels)
     return Score(sum(decibels) / max(1, count), sum(similarities) / max(1, count), count)
+
+
+def combined(score: Score, ranks: Ranks) -> Score:
+    """The score over the slices of all processes, of that over the slices of each."""
+    if ranks.size == 1:
+        return score
+    n = score.slices
+    decibels, similarities, count = ranks.sums(score.psnr * n, score.ssim * n, n)
+    return Score(decibels / max(1, count), similarities / max(1, count), int(count))
 
 
 def padded(network: nn.Module, factor: tuple[int, int]) -> Callable[[Tensor], Tensor]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from monai.data.meta_obj import get_track_meta
 
 from espcn_core.degradation import degrade
-from espcn_core.errors import DataError
+from espcn_core.errors import DataError, RequestError
 from espcn_core.intensity import IntensityMap
 from espcn_core.models.fingerprint import fingerprint, length
 from espcn_core.models.ranges import STATISTICS
@@ -24,6 +24,7 @@ from espcn_core.training.data import (
     validation_pairs,
     without_metadata,
 )
+from espcn_core.training.ranks import Ranks
 from espcn_core.transforms import FitIntensityd, LoadSliced, Shrunk
 
 VARIED = {
@@ -269,6 +270,32 @@ def test_batches_from_a_step_on_are_the_tail_of_all(make_config, first_step):
     for batch, want in zip(itertools.islice(loader, 3), wanted, strict=True):
         assert batch[0].shape == (8, 1, 16, 16)
         assert equal(batch, want)
+
+
+@pytest.mark.parametrize("size", [2, 4, 8])
+def test_the_parts_of_several_processes_are_the_batch_of_one(make_config, size):
+    """With 8, each gets one of the two pairs of a slice."""
+    config = make_config(batch=8, patches_per_slice=2, arguments={"adaptive": True})
+
+    def seen(ranks):
+        return list(itertools.islice(batches(PatchDataset(noise_slices(5), config), config, 3, ranks), 2))
+
+    parts = [seen(Ranks(rank, size)) for rank in range(size)]
+    for whole, *of_each in zip(seen(Ranks()), *parts, strict=True):
+        assert equal(tuple(map(torch.cat, zip(*of_each, strict=True))), whole)
+
+
+def test_a_process_makes_no_more_slices_than_hold_its_pairs(make_config):
+    config = make_config(batch=12, patches_per_slice=4)
+    for rank, samples in enumerate([[9, 10], [10, 11]]):  # of three; each of them gets six pairs
+        sampler = batches(PatchDataset(noise_slices(5), config), config, 3, Ranks(rank, 2)).batch_sampler
+        assert next(iter(sampler)) == samples
+
+
+def test_a_batch_that_processes_cannot_share_is_refused(make_config):
+    config = make_config(batch=8)
+    with pytest.raises(RequestError, match="batch is 8, which 3 processes cannot share evenly"):
+        batches(PatchDataset(noise_slices(2), config), config, 0, Ranks(1, 3))
 
 
 def test_batches_leave_the_random_state_of_the_run_alone(make_config):

@@ -5,7 +5,8 @@ import torch
 
 from espcn_core.evaluation.metrics import psnr, ssim
 from espcn_core.models.registry import build
-from espcn_core.training.validation import Score, bicubic, measure, padded
+from espcn_core.training.ranks import Ranks
+from espcn_core.training.validation import Score, bicubic, combined, measure, padded
 
 CPU = torch.device("cpu")
 
@@ -30,6 +31,28 @@ def test_the_score_is_the_mean_over_slices_with_the_range_of_each(pairs):
     assert score.psnr == pytest.approx(sum(psnr(*one) for one in each) / 3)
     assert score.ssim == pytest.approx(sum(ssim(*one) for one in each) / 3)
     assert score.slices == 3
+
+
+def test_the_score_of_two_processes_is_that_of_all_their_slices(pairs):
+    whole, first, second = (measure(nearest, some, CPU) for some in (pairs, pairs[::2], pairs[1::2]))
+
+    class First(Ranks):
+        def sums(self, *values):
+            n = second.slices
+            return [a + b for a, b in zip(values, (second.psnr * n, second.ssim * n, n), strict=True)]
+
+    both = combined(first, First(0, 2))
+    assert (both.psnr, both.ssim, both.slices) == pytest.approx((whole.psnr, whole.ssim, 3))
+    assert first.psnr != pytest.approx(whole.psnr)
+
+
+def test_the_score_of_a_process_without_slices_counts_for_nothing():
+    class Alike(Ranks):
+        def sums(self, *values):
+            return [2 * value for value in values]
+
+    assert combined(Score(0, 0, 0), Alike(0, 2)) == Score(0, 0, 0)
+    assert combined(Score(31.0, 0.5, 3), Ranks()) == Score(31.0, 0.5, 3)
 
 
 def test_an_empty_slice_counts_for_nothing(pairs):
