@@ -154,6 +154,8 @@ def slice_jobs(task: str, device: str) -> dict[str, tuple[Job, float]]:
         ways += [("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8")]
     for name in MODELS[task]:
         for by, precision in ways:
+            if precision == "int8" and not name.startswith("espcn-r"):
+                continue
             engine = Engines(device, precision, by).load(name).adapted([image])
             operations = 2 * multiplies_per_pixel(engine.network) * image.numel()
             jobs[f"{name}, {by} {precision}"] = (network(engine), operations)
@@ -240,10 +242,15 @@ def chart(result: dict[str, Any], path: Path) -> None:
     from matplotlib import pyplot
 
     tables = {**result["slices"], **result["files"]}
-    figure, axes = pyplot.subplots(len(tables), 1, figsize=(8, 1.9 * len(tables)), layout="constrained")
+    counts = [len(rows) for rows in tables.values()]
+    figure, axes = pyplot.subplots(
+        len(tables), 1, figsize=(8, 0.22 * sum(counts) + 0.7 * len(counts)), layout="constrained",
+        gridspec_kw={"height_ratios": counts},
+    )  # fmt: skip
     for axis, (title, rows) in zip(axes, tables.items(), strict=True):
         names = list(rows)[::-1]
-        axis.barh(names, [rows[name]["ratio"] for name in names], color="#3b6ea5")
+        colours = ["#3b6ea5" if "espcn" in name or "--" in name else "#b0b0b0" for name in names]
+        axis.barh(names, [rows[name]["ratio"] for name in names], color=colours)
         axis.axvline(1, color="black", linewidth=0.8)
         axis.set_title(title, loc="left", fontsize=10)
     axes[-1].set_xlabel(f"time, {REFERENCE} = 1")

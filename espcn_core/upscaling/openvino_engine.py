@@ -13,6 +13,7 @@ import torch
 from openvino import opset13 as ops
 from torch import Tensor, nn
 
+from espcn_core.errors import RequestError
 from espcn_core.models.espcn import Espcn
 from espcn_core.models.espcn_r import EspcnR
 from espcn_core.models.shuffle import sub_pixel_shuffle
@@ -43,11 +44,19 @@ class OpenVINOEngine(Engine):
         What its layers compute in (`espcn_core.upscaling.precision`). With ``int8`` the values between them
         are rounded to 8 bits of the range that they have in some slices of the volume, and the weights to 8
         bits of that of their channel; the first layer computes as with ``bf16``.
+
+    Raises
+    ------
+    RequestError
+        If the network adds to no interpolation and is to compute with ``int8``: a rounding is then one of the
+        image itself.
     """
 
     def __init__(self, model: str | Path, precision: str = "fp32") -> None:
         super().__init__(model, "cpu", _PIXELS_AT_ONCE)
         self.precision = precision_for(precision, torch.device("cpu"), isinstance(self.network, EspcnR))
+        if self.precision == "int8" and not isinstance(self.network, EspcnR):
+            raise RequestError(f"{self.card.name} loses too much in int8: use --precision bf16 or fp32")
         self.place = f"cpu by OpenVINO in {self.precision}"
         self._in_two = isinstance(self.network, EspcnR) and self.precision != "fp32"
         self._request: Any = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from espcn_core.errors import RequestError
 from espcn_core.models.cards import shipped_cards
 from espcn_core.upscaling.torch_engine import TorchEngine
 
@@ -44,6 +45,11 @@ def test_eight_bits_are_further_away_but_no_seams_appear(name, whole, heads):
     assert 0.08 < 255 * (result - expected).square().mean().sqrt() < 0.5
     engine.pixels_at_once = batch[0].numel() // 3
     assert 255 * (whole(engine, batch) - result).abs().max() < 0.5
+
+
+def test_eight_bits_are_for_networks_that_add_to_an_interpolation():
+    with pytest.raises(RequestError, match="espcn-x4 loses too much in int8: use --precision bf16 or fp32"):
+        OpenVINOEngine("espcn-x4", "int8")
 
 
 def test_a_piece_keeps_its_values_when_the_next_one_is_computed(make_model):
