@@ -9,7 +9,8 @@ medians, half the distance of the quartiles, and the ratio to SimpleITK's B-spli
 numbers as speed.json and a chart as speed.png.
 
 Interpolations other than torch's run in a process as Python starts it, for what the command line sets for its
-own process (`espcn_core.cli.process`) makes SimpleITK faster too; one more row says by how much.
+own process (`espcn_core.cli.process`) makes SimpleITK faster too; one more row says by how much. OpenCV's row
+needs opencv-contrib-python and its models (https://github.com/fannymonori/TF-ESPCN, folder export).
 
 The head is that of the sample, repeated to the size that is wanted. The share is that of the rate at which
 torch multiplies matrices of 2048 x 2048 on the device, in the format that the network computes in; the rate
@@ -70,13 +71,14 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, help="folder for speed.json and speed.png")
     parser.add_argument("--device", default="cpu", help="cpu or cuda, of the networks")
+    parser.add_argument("--opencv", type=Path, help="folder of ESPCN_x2.pb and ESPCN_x4.pb, for a row more")
     options = parser.parse_args()
     rounds = 3 if options.quick else 9
     result: dict[str, Any] = {"machine": machine(options.device), "slices": {}, "files": {}}
     print(" ".join(f"{key}: {value};" for key, value in result["machine"].items()), flush=True)
     for task in TASKS:
         result["slices"][task] = show(
-            f"One slice, {task}", take_turns(slice_jobs(task, options.device), rounds, result["machine"])
+            f"One slice, {task}", take_turns(slice_jobs(task, options), rounds, result["machine"])
         )
     with tempfile.TemporaryDirectory() as folder:
         for task in FILES:
@@ -136,7 +138,7 @@ def fastest(job: Job, device: str) -> float:
     return min(times)
 
 
-def slice_jobs(task: str, device: str) -> dict[str, tuple[Job, float]]:
+def slice_jobs(task: str, options: argparse.Namespace) -> dict[str, tuple[Job, float]]:
     """For each way the work on one slice, and its share of multiplications in operations (0 if not known)."""
     shape, factor = TASKS[task]
     image = torch.from_numpy(head((*shape, 1))[..., 0].astype(np.float32) / 255)
@@ -146,25 +148,27 @@ def slice_jobs(task: str, device: str) -> dict[str, tuple[Job, float]]:
     def network(engine: Engine) -> Job:
         return lambda: [piece.image for piece in engine(batch)]
 
-    jobs: dict[str, tuple[Job, float]] = {name: (job, 0) for name, job in elsewhere(task).items()}
+    jobs: dict[str, tuple[Job, float]] = {
+        name: (job, 0) for name, job in elsewhere(task, options.opencv).items()
+    }
     jobs[f"{REFERENCE}, in our process"] = (speed_plain.ways(task)[REFERENCE], 0)
     jobs["torch bicubic"] = (lambda: functional.interpolate(batch, fine, mode="bicubic"), 0)
     ways = [("torch", "fp32"), ("torch", "bf16")]
-    if device == "cpu" and has_openvino():
+    if options.device == "cpu" and has_openvino():
         ways += [("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8")]
     for name in MODELS[task]:
         for by, precision in ways:
             if precision == "int8" and not name.startswith("espcn-r"):
                 continue
-            engine = Engines(device, precision, by).load(name).adapted([image])
+            engine = Engines(options.device, precision, by).load(name).adapted([image])
             operations = 2 * multiplies_per_pixel(engine.network) * image.numel()
             jobs[f"{name}, {by} {precision}"] = (network(engine), operations)
     return jobs
 
 
-def elsewhere(task: str) -> dict[str, Job]:
+def elsewhere(task: str, opencv: Path | None) -> dict[str, Job]:
     """Ways that a process as Python starts it takes; each returns its seconds."""
-    words = [sys.executable, "-m", "benchmarks.speed_plain", task]
+    words = [sys.executable, "-m", "benchmarks.speed_plain", task, *([] if opencv is None else [str(opencv)])]
     ours = {"GOMP_SPINCOUNT", "OMP_NUM_THREADS"}
     environment = {name: text for name, text in os.environ.items() if name not in ours}
     child = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)

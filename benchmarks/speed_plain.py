@@ -6,9 +6,11 @@ has set that. Reads the name of a way, a line each, and answers with the seconds
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +21,8 @@ from benchmarks.speed_files import REFERENCE, head
 TASKS = {"x2": ((256, 256), (2, 2)), "x4": ((128, 128), (4, 4)), "through x4": ((256, 64), (1, 4))}
 
 
-def ways(task: str) -> dict[str, Callable[[], Any]]:
-    """By name what makes a slice of the head finer."""
+def ways(task: str, models: Path | None = None) -> dict[str, Callable[[], Any]]:
+    """By name what makes a slice of the head finer; in ``models`` OpenCV's ESPCN_x2.pb and ESPCN_x4.pb."""
     shape, factor = TASKS[task]
     image = head((*shape, 1))[..., 0].astype(np.float32) / 255
     fine = [n * r for n, r in zip(shape, factor, strict=True)]
@@ -36,16 +38,24 @@ def ways(task: str) -> dict[str, Callable[[], Any]]:
         REFERENCE: lambda: itk(SimpleITK.sitkBSpline),
         "SimpleITK linear": lambda: itk(SimpleITK.sitkLinear),
     }
-    try:
+    with contextlib.suppress(ModuleNotFoundError):
         from scipy.ndimage import zoom
-    except ModuleNotFoundError:
-        return found
-    found["scipy zoom, order 3"] = lambda: zoom(image, factor, order=3, mode="grid-constant", grid_mode=True)
+
+        how = {"order": 3, "mode": "grid-constant", "grid_mode": True}
+        found["scipy zoom, order 3"] = lambda: zoom(image, factor, **how)
+    if models is not None and factor[0] == factor[1]:
+        import cv2
+
+        network = cv2.dnn_superres.DnnSuperResImpl_create()
+        network.readModel(str(models / f"ESPCN_x{factor[0]}.pb"))
+        network.setModel("espcn", factor[0])
+        colours = np.repeat((255 * image).astype(np.uint8)[..., None], 3, axis=2)
+        found["OpenCV dnn_superres, ESPCN"] = lambda: network.upsample(colours)
     return found
 
 
 def main() -> None:
-    jobs = ways(sys.argv[1])
+    jobs = ways(sys.argv[1], *map(Path, sys.argv[2:]))
     print(*jobs, sep="|", flush=True)
     for line in sys.stdin:
         started = time.perf_counter()

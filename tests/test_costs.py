@@ -28,19 +28,19 @@ HAS_ONEDNN = torch.backends.mkldnn.is_available() and platform.machine() in ("x8
 CONVOLUTIONS = ("aten::_convolution", "mkldnn::_convolution_pointwise")
 
 NETWORKS = {
-    "espcn-r-through-x2": (322281, 2604.03),
-    "espcn-r-through-x3": (323053.5, 1780.51),
-    "espcn-r-through-x4": (323826, 1368.75),
-    "espcn-r-through-x5": (324598.5, 1121.69),
-    "espcn-r-through-x6": (325371, 956.984),
-    "espcn-r-through-x7": (326143.5, 839.337),
-    "espcn-r-through-x8": (326916, 751.103),
-    "espcn-r-x2-bicubic": (100302, 400.25),
-    "espcn-r-x2": (100302, 415.662),
-    "espcn-r-x3-bicubic": (101959.5, 187.472),
-    "espcn-r-x3": (101959.5, 194.427),
-    "espcn-r-x4-bicubic": (104280, 113),
-    "espcn-r-x4": (104280, 116.994),
+    "espcn-r-through-x2": (322452.875, 2613.19),
+    "espcn-r-through-x3": (323311.3125, 1787.37),
+    "espcn-r-through-x4": (324169.75, 1374.47),
+    "espcn-r-through-x5": (325028.1875, 1126.72),
+    "espcn-r-through-x6": (325886.625, 961.558),
+    "espcn-r-through-x7": (326745.0625, 843.584),
+    "espcn-r-through-x8": (327603.5, 755.104),
+    "espcn-r-x2-bicubic": (100433.25, 400.329),
+    "espcn-r-x2": (100433.25, 415.741),
+    "espcn-r-x3-bicubic": (102254.8125, 186.822),
+    "espcn-r-x3": (102254.8125, 193.776),
+    "espcn-r-x4-bicubic": (104805, 112.094),
+    "espcn-r-x4": (104805, 116.089),
     "espcn-x4": (87191, 120.846),
 }
 """Multiplications of each shipped model per coarse voxel, and bytes that torch allocates per fine one.

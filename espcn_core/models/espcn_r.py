@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from espcn_core.models.bicubic import REACH, bicubic_sub_pixels
 from espcn_core.models.fingerprint import length
 from espcn_core.models.shuffle import crop, sub_pixel_shuffle
 
@@ -79,21 +80,21 @@ class EspcnR(nn.Module):
                 features = layer(features)
                 if isinstance(layer, nn.Conv2d):
                     features = features * scales[:, number // 2].to(features.dtype)
-        sub_pixels = self.sub_pixels(features)
-        smooth = self.interpolated(x, (x.shape[-2] - sub_pixels.shape[-2]) // 2)
-        return smooth + sub_pixel_shuffle(sub_pixels, self.factor).to(smooth.dtype)
+        return self.added(x, self.sub_pixels(features))
 
-    def interpolated(self, x: Tensor, margin: int = 0) -> Tensor:
-        """The bicubic upscaling that the sub-pixels are added to.
+    def added(self, x: Tensor, sub_pixels: Tensor) -> Tensor:
+        """The bicubic upscaling of an image, (B, C, H, W), and the sub-pixels that the layers make of it.
 
-        Without the ``margin``, in coarse pixels at each edge, that layers without padding lose. Bicubic
-        interpolation reads two of them.
+        Layers without padding leave a margin out, and so does the result.
         """
-        if margin > 2:
-            x = crop(x, margin - 2, (1, 1))
+        margin = (x.shape[-2] - sub_pixels.shape[-2]) // 2
+        if margin >= REACH and x.device.type == "cpu":
+            smooth = bicubic_sub_pixels(crop(x, margin - REACH, (1, 1)), self.factor)
+            return sub_pixel_shuffle(smooth + sub_pixels, self.factor)
         size = (x.shape[-2] * self.factor[0], x.shape[-1] * self.factor[1])
         smooth = functional.interpolate(x, size, mode="bicubic", align_corners=False)
-        return crop(smooth, min(margin, 2), self.factor)
+        fine = sub_pixel_shuffle(sub_pixels, self.factor)
+        return crop(smooth, margin, self.factor) + fine.to(smooth.dtype)
 
     def _features(self, x: Tensor) -> Tensor:
         """What the body makes of an image.

@@ -76,11 +76,10 @@ class OpenVINOEngine(Engine):
         batch = _halves(padded) if self._in_two else padded
         self._request.infer({0: batch.contiguous().numpy()}, share_inputs=True, share_outputs=True)
         made = torch.from_numpy(self._request.get_output_tensor().data)
-        if not isinstance(self.network, EspcnR):
-            image = sub_pixel_shuffle(made, self.factor)
+        if isinstance(self.network, EspcnR):
+            image = self.network.added(padded, made)
         else:
-            image = self.network.interpolated(padded, self.radius)
-            image += sub_pixel_shuffle(made, self.factor)
+            image = sub_pixel_shuffle(made, self.factor)
         return lambda: image
 
     def free(self) -> None:
