@@ -90,7 +90,7 @@ class Counted:
 
 def starting() -> float:
     """Seconds from nothing to the first line of a command that needs torch."""
-    code = "from espcn_core.cli.process import prepare; prepare(); import espcn_core.cli.batch"
+    code = "from espcn_core.cli.process import prepare; prepare(); import espcn_core.cohort.run"
     return min(seconds_of(code) for _ in range(4))
 
 

@@ -5,9 +5,22 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_LONGEST = 1000
+"""Characters of a message; a hostile file may hold a name of any length."""
+
 
 class EspcnError(Exception):
-    """Something that the user can act on; the message is one sentence that names the value and the remedy."""
+    """Something that the user can act on; the message is one sentence that names the value and the remedy.
+
+    It is one plain line whatever it quotes: characters that cannot be printed, such as line breaks and bytes
+    of a name that are not UTF-8, are escaped, and the middle of what is very long is left out.
+    """
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if len(text) > _LONGEST:
+            text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 4 :]}"
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class RequestError(EspcnError, ValueError):
@@ -30,6 +43,10 @@ class DeviceMemoryError(EspcnError):
     """The memory of a graphics card is too small, or in use by other programs."""
 
 
+class ManifestError(EspcnError):
+    """The manifest of a cohort cannot be read or written."""
+
+
 class CancelledError(EspcnError):
     """The user stopped the run before it was done."""
 
@@ -39,3 +56,15 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     return f"; did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(known)}"
+
+
+def explain(error: Exception) -> str:
+    """A sentence about any error."""
+    if isinstance(error, EspcnError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "there is not enough memory: close other programs, or use fewer --jobs or another machine"
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror[0].lower()}{error.strerror[1:]}"
+    return f"unexpected error, {type(error).__name__}: {error} (run with --debug to see where)"

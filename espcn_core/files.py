@@ -132,6 +132,13 @@ def clear_leftovers(folder: str | os.PathLike[str], names: Collection[str] | Non
     return removed
 
 
+def is_plain_name(name: str) -> bool:
+    """Whether a text from a file can name a new file: no folders, nothing hidden or unprintable."""
+    return (
+        0 < len(name) <= 100 and name.isprintable() and name[0] != "." and not set(name) & set('/\\:*?"<>|')
+    )
+
+
 def part_path(path: Path) -> Path:
     """Where a file grows that a later run may go on with: hidden, in the same folder. See `publish`."""
     return path.with_name(f".{path.name}.part")

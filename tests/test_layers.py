@@ -20,6 +20,7 @@ LAYERS = (
     ("evaluation",),
     ("training", "export"),
     ("api",),
+    ("cohort",),
     ("cli",),
     ("__main__",),
 )

@@ -13,8 +13,8 @@ import torch
 from torch.nn import functional
 
 import espcn_core
-from espcn_core.cli.batch import Wanted, run_batch
-from espcn_core.cli.jobs import Job
+from espcn_core.cohort.jobs import Job
+from espcn_core.cohort.work import Wanted, Worker
 from espcn_core.degradation import SliceProfile, thicken
 from espcn_core.grid import Grid
 from espcn_core.models.cards import Card
@@ -183,7 +183,7 @@ def upscaled(name, kind, folder, **options):
     path, stored = save(folder, **KINDS[kind])
     target = folder / "out" / path.name
     wanted = Wanted(Request(**REQUESTS[name](grid_of(path))), **options)
-    (outcome,) = run_batch([Job(path, target)], wanted, Engines("cpu"), Silent())
+    outcome = Worker(wanted, Engines("cpu"), Silent())(Job(path, target))
     assert outcome.error is None
     assert outcome.state == "done"
     return path, target, stored

@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 
 from espcn_core import __version__
-from espcn_core.cli import adapt, data, evaluate, export, models, train, upscale
-from espcn_core.cli.messages import complain, explain
+from espcn_core.cli import adapt, data, evaluate, export, models, status, train, upscale
+from espcn_core.cli.messages import complain
 from espcn_core.cli.process import prepare
-from espcn_core.errors import CancelledError, RequestError, WeightsError
+from espcn_core.errors import CancelledError, RequestError, WeightsError, explain
 
 FAILED, WRONG_CALL, INTERRUPTED = 1, 2, 130
 
@@ -24,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(upscale.upscale)
+app.command()(status.status)
 app.add_typer(models.app, name="models")
 app.command()(train.train)
 app.command()(adapt.adapt)

@@ -62,8 +62,8 @@ def adapt(
 
     from espcn_core import volumes
     from espcn_core.cli.requests import check_slice_thickness, parse_request
-    from espcn_core.cli.thickness import profile_of
     from espcn_core.cli.train import interruptible, steps_bar
+    from espcn_core.cohort.thickness import profile_of
     from espcn_core.upscaling.plan import make_plan
 
     try:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from espcn_core.cli.messages import complain
+from espcn_core.errors import RequestError
+
+if TYPE_CHECKING:
+    from espcn_core.cohort.jobs import Job
 
 Plane = Literal["auto", "axial", "coronal", "sagittal"]
-Existing = Literal["error", "skip", "overwrite"]
+Existing = Literal["error", "resume", "skip", "overwrite"]
 Format = Literal["nifti", "nrrd", "mha", "mgz", "dicom"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
@@ -28,15 +34,24 @@ def upscale(
         typer.Argument(metavar="INPUT", help="Volumes, DICOM series, and folders of them."),
     ],
     output: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--output",
             "-o",
             metavar="PATH",
-            help="A file for one input file, a folder otherwise.",
+            help="A file for one input file, a folder otherwise; with --bids the derivative data set.",
+            show_default="with --bids INPUT/derivatives/espcn",
             rich_help_panel=_FILES,
         ),
-    ],
+    ] = None,
+    bids: Annotated[
+        bool,
+        typer.Option(
+            "--bids",
+            help="The input is a BIDS data set: write a derivative one of its anatomical images.",
+            rich_help_panel=_FILES,
+        ),
+    ] = False,
     trust: Annotated[
         str | None,
         typer.Option(
@@ -79,7 +94,10 @@ def upscale(
     ] = False,
     existing: Annotated[
         Existing,
-        typer.Option(help="If an output is there already.", rich_help_panel=_FILES),
+        typer.Option(
+            help="If an output is there already; resume: redo what is missing, changed or failed.",
+            rich_help_panel=_FILES,
+        ),
     ] = "error",
     force: Annotated[
         bool,
@@ -170,7 +188,21 @@ def upscale(
             help="What runs networks; auto: OpenVINO where it is installed and faster.", rich_help_panel=_RUN
         ),
     ] = "auto",
-    jobs: Annotated[int, typer.Option(metavar="N", min=1, help="Files at a time.", rich_help_panel=_RUN)] = 1,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=1, help="Files at a time, each in a process of its own.", rich_help_panel=_RUN
+        ),
+    ] = 1,
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Add a line of JSON for the start, each file and the summary.",
+            show_default="no",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", help="Say nothing but errors.", rich_help_panel=_RUN)
     ] = False,
@@ -182,59 +214,101 @@ def upscale(
 
     The field of view, the data type and the header stay as they are.
 
-    A batch goes on past a bad file; --existing skip does the rest another time.
+    A batch goes on past a bad file. An output folder keeps a manifest: call the same line again with
+    --existing resume to do the rest, and espcn-core status FOLDER to see how far it is.
 
     Exit code: 0 all done, 1 all failed, 2 wrong call, 3 some failed, 130 interrupted.
     """
-    from espcn_core.cli.batch import Wanted, run_batch
-    from espcn_core.cli.jobs import check_anonymous, clear_leftovers_of, find_jobs, refuse_existing
-    from espcn_core.cli.report import Report, summary
-    from espcn_core.cli.report import as_json as to_json
+    from espcn_core import __version__
+    from espcn_core.cli.interruption import INTERRUPTED, ending_in_time
+    from espcn_core.cli.report import Listing, Log, Plans, Report
     from espcn_core.cli.requests import check_request, check_slice_thickness, parse_request
+    from espcn_core.cli.worker import COMMAND
+    from espcn_core.cohort.jobs import check_anonymous, find_jobs, folder_of
+    from espcn_core.cohort.run import Manner, run_cohort
+    from espcn_core.cohort.work import Wanted
     from espcn_core.upscaling.engines import Engines
 
+    folder: Path | None
     request = parse_request(scale, spacing, isotropic, plane, model)
     check_slice_thickness(slice_thickness)
-    found = find_jobs(
-        inputs, output, suffix,
-        trust=trust, compress=compress, output_format=output_format, resume=existing == "skip",
-    )  # fmt: skip
+    if bids:
+        others = {
+            "--trust": trust, "--suffix": suffix or None, "--compress": compress,
+            "--output-format": output_format, "--anonymise": anonymise or None,
+        }  # fmt: skip
+        given = [name for name, value in others.items() if value is not None]
+        found, folder, left_out = _bids_jobs(inputs, output, given)
+        if left_out and not quiet:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
+            typer.echo(f"left out in {inputs[0]}: {reasons}", err=True)
+    elif output is None:
+        raise RequestError("--output is missing: name a file for one input file, a folder otherwise")
+    else:
+        found = find_jobs(
+            inputs, output, suffix,
+            trust=trust, compress=compress, output_format=output_format,
+            resume=existing in ("resume", "skip"),
+        )  # fmt: skip
+        folder = folder_of(found, output)
+    if existing == "resume" and folder is None:
+        raise RequestError(
+            "--existing resume goes with an output folder, which keeps a manifest: use --existing skip"
+        )
     if anonymise:
         check_anonymous(found)
-    if not dry_run:
-        clear_leftovers_of(found)
-    if existing == "error":
-        refuse_existing(found)
     engines = Engines(device, precision, engine)
     check_request(request, engines)
 
     wanted = Wanted(request, dtype, slice_thickness, consistent, force, dry_run, anonymise)
-    report = Report(len(found), quiet)
+    debug = bool(context.find_root().params.get("debug"))
+    manner = Manner(folder, existing, suffix, (device, precision, engine), jobs, COMMAND, debug)
+    listing = Listing() if as_json else None
+    written = Log(log) if log is not None else None
+    if written is not None:
+        written.write("start", version=__version__, files=len(found), jobs=jobs, existing=existing)
+    plans = Plans() if dry_run and not as_json else None
+    report = Report(found, quiet, [who for who in (listing, written, plans) if who is not None])
+    interrupted = "interrupted: the outputs that are there are complete; --existing "
+    interrupted += f"{'skip' if folder is None else 'resume'} does the rest"
     try:
-        with report:
-            outcomes = run_batch(
-                found,
-                wanted,
-                engines,
-                report,
-                skip=existing == "skip",
-                threads=jobs,
-                debug=bool(context.find_root().params.get("debug")),
-            )
+        with ending_in_time(interrupted), report:
+            counts = run_cohort(found, wanted, manner, report, engines)
     except KeyboardInterrupt:
-        complain("interrupted: the outputs that are there are complete; --existing skip does the rest")
-        raise typer.Exit(130) from None
-    report.conclude(outcomes)
-    if dry_run and not as_json:
-        for outcome in outcomes:
-            if outcome.plan is not None:
-                print(f"{outcome.job.name}: {outcome.plan}")
-    if as_json:
-        print(to_json(outcomes, engines.place))
-    raise typer.Exit(_exit_code(summary(outcomes)))
+        complain(interrupted)
+        if written is not None:
+            written.conclude({}, interrupted=True)
+        if listing is not None:
+            listing.conclude(engines.place)
+        raise typer.Exit(INTERRUPTED) from None
+    report.conclude(counts)
+    if plans is not None:
+        plans.conclude()
+    if written is not None:
+        written.conclude(counts)
+    if listing is not None:
+        listing.conclude(engines.place)
+    raise typer.Exit(_exit_code(counts))
 
 
-def _exit_code(counts: dict[str, int]) -> int:
+def _bids_jobs(
+    inputs: Sequence[Path], output: str | None, others: Sequence[str]
+) -> tuple[list[Job], Path, Counter[str]]:
+    """The jobs of a BIDS data set, the folder of the results, and how many images are left out, by reason."""
+    from espcn_core.cohort.bids import DERIVATIVES, bids_jobs
+
+    if others:
+        raise RequestError(f"{others[0]} does not go with --bids, which names results itself: leave it out")
+    if len(inputs) != 1:
+        raise RequestError(
+            f"--bids goes with one data set, and {len(inputs)} inputs were given: name its root"
+        )
+    folder = inputs[0] / DERIVATIVES if output is None else Path(output)
+    jobs, left_out = bids_jobs(inputs[0], folder)
+    return jobs, folder, left_out
+
+
+def _exit_code(counts: Mapping[str, int]) -> int:
     """0 if nothing failed, 1 if everything did, 3 if something is there."""
     if not counts["failed"]:
         return 0

@@ -49,10 +49,15 @@ class Archive:
         """The bytes of one member, checked against its CRC."""
         archive = self._zip()
         try:
-            size = archive.getinfo(member).file_size
-            if size > _MAX_MEMBER:
-                raise zipfile.BadZipFile(f"it claims {size:,} bytes")
-            return archive.read(member)
+            info = archive.getinfo(member)
+            if info.file_size > _MAX_MEMBER:
+                raise zipfile.BadZipFile(f"it claims {info.file_size:,} bytes")
+            _check_method(info)
+            with archive.open(info) as stream:  # its `read` would unpack all there is, whatever it claims
+                content = b"".join(iter(lambda: stream.read(1 << 20), b""))
+            if len(content) != info.file_size:
+                raise zipfile.BadZipFile("it is cut short")
+            return content
         except _DAMAGED as error:
             raise DataError(f"{self.name}/{member} cannot be read ({error}): fetch the zip again") from error
 
@@ -68,10 +73,13 @@ class Archive:
 
     def _zip(self) -> zipfile.ZipFile:
         if self._opened is None or self._opened[0] != os.getpid():
+            file: IO[bytes] | None = None
             try:
                 file = self.path.open("rb") if self.inner is None else _inner_file(self.path, self.inner)
                 self._opened = os.getpid(), zipfile.ZipFile(file), file
             except _DAMAGED as error:
+                if file is not None:
+                    file.close()
                 raise DataError(f"{self.name} is not a whole zip file ({error}): fetch it again") from error
         return self._opened[1]
 
@@ -84,10 +92,17 @@ def _inner_file(path: Path, inner: str) -> IO[bytes]:
             raise zipfile.BadZipFile(f"it claims {info.file_size:,} bytes")
         if info.compress_type == zipfile.ZIP_STORED:
             return io.BufferedReader(_Window(path, _data_offset(path, info), info.file_size))
+        _check_method(info)
         copy = tempfile.TemporaryFile()
         with outer.open(info) as stream:
             shutil.copyfileobj(stream, copy, 1 << 20)
         return copy
+
+
+def _check_method(info: zipfile.ZipInfo) -> None:
+    """Others than these two unpack without any bound."""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise NotImplementedError(f"its compression {info.compress_type} is not that of the data set")
 
 
 def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:

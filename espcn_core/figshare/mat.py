@@ -6,6 +6,7 @@ HDF5 shows them transposed; everything here is turned back.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from espcn_core.figshare.slices import LABELS, FigshareSlice
 
 # Sizes that no file of this data set comes near: a header that claims more is broken, and nothing is
 # allocated on its word.
-_MAX_SIDE = 4096
+MAX_SIDE = 4096
 _MAX_VALUES = 100_000
 
 DAMAGED = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, MemoryError)
@@ -79,7 +80,7 @@ def read_folds(content: Path | BinaryIO, name: str) -> dict[int, int]:
     The n-th number belongs to ``n.mat``: so read, no patient of the public data set is in two folds.
     """
     with _opened(content, name) as file:
-        folds = _values(file["cvind"], _MAX_VALUES).ravel()
+        folds = _values(member(file, "cvind"), _MAX_VALUES).ravel()
         if not np.isin(folds, range(6)).all():
             raise DataError(f"{name}: folds are whole numbers from 1 to 5, these are not: fetch it again")
     return {index: int(fold) for index, fold in enumerate(folds, start=1) if fold}
@@ -100,21 +101,43 @@ def _opened(content: Path | BinaryIO, name: str) -> Iterator[Any]:
         raise DataError(f"{name} cannot be read ({reason}): fetch it again") from error
 
 
+def member(group: Any, name: str) -> Any:
+    """What a group holds under a name, in the same file: a link may lead to any file of the machine."""
+    if not isinstance(group, h5py.Group):
+        raise ValueError(f"what should hold {name} is no group")
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise ValueError(f"{name} is a link to another place")
+    found = group[name]
+    if isinstance(found, h5py.Dataset) and (found.external or found.is_virtual):
+        raise ValueError(f"{name} lies in another file")
+    return found
+
+
+def check_size(dataset: Any, limit: int) -> None:
+    """Raise `ValueError` if a data set, or a chunk of it, claims more than ``limit`` values, or none."""
+    if not isinstance(dataset, h5py.Dataset) or dataset.shape is None:
+        raise ValueError("a field is not an array")
+    for shape in (dataset.shape, dataset.chunks or ()):
+        if math.prod(shape) > limit:
+            raise ValueError(f"a field claims the shape {shape}")
+
+
 def _values(dataset: Any, limit: int) -> npt.NDArray[Any]:
     """The whole of an HDF5 data set of at most ``limit`` numbers."""
-    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "iuf":
+    check_size(dataset, limit)
+    if dataset.dtype.kind not in "iuf":
         raise ValueError("a field is not an array of numbers")
-    if not 0 < int(np.prod(dataset.shape, dtype=float)) <= limit:
-        raise ValueError(f"{dataset.name} claims the shape {dataset.shape}")
+    if not dataset.size:
+        raise ValueError(f"a field claims the shape {dataset.shape}")
     return np.asarray(dataset[()])
 
 
 def _vector(file: Any, field: str) -> npt.NDArray[Any]:
-    return _values(file["cjdata"][field], _MAX_VALUES).ravel()
+    return _values(member(member(file, "cjdata"), field), _MAX_VALUES).ravel()
 
 
 def _matrix(file: Any, field: str) -> npt.NDArray[Any]:
-    matrix = _values(file["cjdata"][field], _MAX_SIDE**2).T
+    matrix = _values(member(member(file, "cjdata"), field), MAX_SIDE**2).T
     if matrix.ndim != 2:
         raise ValueError(f"{field} has {matrix.ndim} axes, not 2")
     return matrix

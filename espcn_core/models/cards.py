@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from espcn_core.errors import RequestError, WeightsError, did_you_mean
+from espcn_core.files import is_plain_name
 from espcn_core.models.ranges import check_ranges
 
 SHIPPED = Path(__file__).parent / "weights"
@@ -16,6 +17,9 @@ SHIPPED = Path(__file__).parent / "weights"
 
 DEFAULT_FAMILY = "espcn-r"
 """The network whose shipped weights are taken where nobody names a model."""
+
+_LONGEST = 1 << 24
+"""Bytes: more is no card."""
 
 
 @dataclass(frozen=True)
@@ -119,12 +123,14 @@ def read_card(path: Path) -> Card:
         If the file is missing, is not JSON, lacks or adds a field, or has one of another form.
     """
     try:
+        if path.stat().st_size > _LONGEST:
+            raise ValueError(f"it is longer than {_LONGEST} bytes")
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise WeightsError(
             f"{path.name} is missing: weights are only used with the card they came with"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeightsError(f"{path.name} is not a readable card: {error}") from error
     fields = {f.name: f for f in dataclasses.fields(Card)}
     if not isinstance(content, dict) or set(content) != set(fields):
@@ -143,6 +149,8 @@ def read_card(path: Path) -> Card:
                 raise WeightsError(
                     f"{path.name} gives {name} as {type(content[name]).__name__}, not {kind.__name__}"
                 )
+    if not is_plain_name(content["name"]):
+        raise WeightsError(f"{path.name} gives the name {content['name']!r}, which is not a plain file name")
     try:
         check_ranges(content["training"])
     except ValueError as error:

@@ -19,6 +19,9 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "espcn-r": EspcnR,
 }
 
+_LARGEST = {"channels": 64, "width": 512, "depth": 64}
+"""Of arguments; a card or a configuration that asks for more asks for no network of this kind."""
+
 
 def build(architecture: str, factor: tuple[int, int], **arguments: Any) -> nn.Module:
     """A new network with fresh weights.
@@ -41,6 +44,14 @@ def build(architecture: str, factor: tuple[int, int], **arguments: Any) -> nn.Mo
         raise RequestError(
             f"no network is called {architecture!r}{did_you_mean(architecture, ARCHITECTURES)}"
         )
+    for name, most in _LARGEST.items():
+        number = arguments.get(name, 1)
+        least = 0 if name == "depth" else 1
+        if type(number) is not int or not least <= number <= most:
+            raise RequestError(
+                f"{architecture} cannot be built with {name} {number!r:.50}: "
+                f"it must be a whole number from {least} to {most}"
+            )
     try:
         return ARCHITECTURES[architecture](factor, **arguments)
     except (TypeError, ValueError) as error:

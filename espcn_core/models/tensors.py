@@ -19,8 +19,8 @@ _TYPES = {
     "I32": torch.int32,
 }
 
-_MOST_HEADER = 10**8
-"""Bytes; the format allows no more."""
+_MOST_HEADER = 1 << 20
+"""Bytes. The format allows 10^8, but a network has few tensors, and JSON takes many times as much memory."""
 
 
 def read_tensors(content: bytes) -> dict[str, Tensor]:
@@ -46,13 +46,20 @@ def read_tensors(content: bytes) -> dict[str, Tensor]:
         raise ValueError("it is too short for a header")
     (size,) = struct.unpack("<Q", content[:8])
     if size > min(_MOST_HEADER, len(content) - 8):
-        raise ValueError(f"its header of {size} bytes is longer than the file")
+        raise ValueError(f"its header of {size} bytes is longer than the file, or than {_MOST_HEADER} bytes")
     try:
         header = json.loads(content[8 : 8 + size].decode("utf-8"))
         header.pop("__metadata__", None)
-        values = bytearray(content[8 + size :])
-        return {name: _tensor(entry, values) for name, entry in header.items()}
-    except (AttributeError, KeyError, TypeError, RecursionError) as error:
+        values = bytearray(memoryview(content)[8 + size :])
+        tensors: dict[str, Tensor] = {}
+        left = len(values)
+        for name, entry in header.items():
+            tensors[name] = _tensor(entry, values)
+            left -= tensors[name].nbytes
+            if left < 0:  # or a small file could fill any memory
+                raise ValueError("its tensors share bytes, and together they are larger than the file")
+        return tensors
+    except (AttributeError, LookupError, TypeError, RecursionError, OverflowError, RuntimeError) as error:
         raise ValueError(f"its header is not one of tensors ({error!r})") from error
 
 

@@ -14,6 +14,8 @@ from espcn_core.models.cards import Card, find_weights, read_card
 from espcn_core.models.registry import build
 from espcn_core.models.tensors import read_tensors
 
+_LARGEST = 1 << 28
+
 
 def load_model(model: str | Path) -> tuple[nn.Module, Card]:
     """A trained network in evaluation mode, and its card.
@@ -32,6 +34,10 @@ def load_model(model: str | Path) -> tuple[nn.Module, Card]:
     """
     path = find_weights(model)
     card = read_card(path.with_suffix(".json"))
+    if (size := path.stat().st_size) > _LARGEST:
+        raise WeightsError(
+            f"{path.name} has {size:,} bytes, and no network here needs {_LARGEST:,}: get it again"
+        )
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != card.sha256:
         raise WeightsError(

@@ -19,6 +19,9 @@ LOSSES = ("l1", "charbonnier", "mse")
 OPTIMIZERS = ("adam", "muon")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
+_LONGEST = 1 << 20
+"""Bytes of a file: more is no configuration."""
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -183,7 +186,7 @@ class TrainingConfig:
         if not self.name:
             through = "through-" if self.through_plane else ""
             object.__setattr__(self, "name", f"{self.model}-{through}x{self.scale}")
-        if self.name != Path(self.name).name:
+        if self.name != Path(self.name).name or self.name == ".." or "\0" in self.name:
             raise RequestError(f"name is {self.name!r}: it must be a file name without folders")
         _try_network(self)
 
@@ -226,15 +229,19 @@ def read_config(path: Path | None = None, **overrides: Any) -> TrainingConfig:
     values: dict[str, Any] = {}
     if path is not None:
         try:
+            if path.stat().st_size > _LONGEST:
+                raise ValueError(f"it is longer than {_LONGEST} bytes")
             values = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise RequestError(f"{path} is not there: give the path of a TOML file") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RequestError(f"{path} is not a readable TOML file: {error}") from error
     try:
         return parse_config({**values, **{k: v for k, v in overrides.items() if v is not None}})
     except RequestError as error:
         raise RequestError(f"{path}: {error}" if path is not None else str(error)) from None
+    except (ValueError, OverflowError):  # a whole number of thousands of digits cannot even be shown
+        raise RequestError(f"{path}: it holds a number that is too large: look at all of them") from None
 
 
 def parse_config(values: dict[str, Any]) -> TrainingConfig:
@@ -297,9 +304,9 @@ def _at_least(config: TrainingConfig, least: int, *names: str) -> None:
 
 
 def _try_network(config: TrainingConfig) -> None:
-    """Build the network and let it see an image, without a trace in torch's random state."""
+    """Build the network and let it see an image, without memory or a trace in torch's random state."""
     try:
-        with torch.random.fork_rng(devices=()), torch.inference_mode():
+        with torch.random.fork_rng(devices=()), torch.inference_mode(), torch.device("meta"):
             build(config.model, config.factor, **config.arguments)(torch.empty(1, 1, 8, 8))
     except RequestError:
         raise

@@ -16,6 +16,8 @@ from espcn_core.errors import VolumeError
 from espcn_core.volumes.compressed import DAMAGE, decompressor
 
 CHUNK = 1 << 20
+LONGEST = 1 << 24
+"""Bytes of a header: more is no header."""
 _DEFLATE = 1032  # the largest factor by which deflate can compress
 _GZIP = b"\x1f\x8b"
 

@@ -90,7 +90,7 @@ def read(path: str | os.PathLike[str]) -> Volume:
             with reading(body) as second:
                 if skip == -1 and encoding == "raw":
                     skip = max(0, os.fstat(second.fileno()).st_size - size)
-                second.seek(max(0, skip))
+                second.seek(min(max(0, skip), os.fstat(second.fileno()).st_size))
                 with decoded(second, encoding, body) as stream:
                     row = read_voxels(stream, size, dtype, body, to_end=encoding == "zlib")
     spatial = (*shape, 1)[:3]

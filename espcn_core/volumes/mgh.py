@@ -15,10 +15,10 @@ from nibabel.freesurfer.mghformat import DATA_OFFSET, header_dtype
 
 from espcn_core.errors import VolumeError
 from espcn_core.grid import Affine, Grid
-from espcn_core.volumes.checks import check_claim, check_file, check_memory, is_gzip, opened
+from espcn_core.volumes.checks import LONGEST, check_claim, check_file, check_memory, is_gzip, opened
 from espcn_core.volumes.compressed import compressor
-from espcn_core.volumes.pairs import LONGEST, writing
-from espcn_core.volumes.raw import Progress, read_voxels, write_voxels
+from espcn_core.volumes.pairs import writing
+from espcn_core.volumes.raw import Progress, pass_end, read_voxels, write_voxels
 from espcn_core.volumes.volume import Volume, in_physical_values
 
 ENDINGS = (".mgz", ".mgh", ".mgh.gz")
@@ -78,8 +78,8 @@ def read(path: str | os.PathLike[str]) -> Volume:
             raise VolumeError(f"{path} has a damaged header ({error}); export the image again") from None
         row = read_voxels(stream, size, dtype, path)
         footer = stream.read(LONGEST)
-        while is_gzip(path) and stream.read(LONGEST):
-            pass  # the checksum is at the end
+        if is_gzip(path):
+            pass_end(stream, size, path)  # the checksum is there
     header = MghHeader(int(fields["dof"]), footer)
     if frames == 1:
         return Volume(row.reshape((i, j, k), order="F"), grid, header, 3, name=str(path))

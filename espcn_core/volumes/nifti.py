@@ -20,7 +20,15 @@ from nibabel.spatialimages import HeaderDataError, SpatialImage
 from espcn_core.errors import VolumeError
 from espcn_core.files import complete_file
 from espcn_core.grid import Grid
-from espcn_core.volumes.checks import check_claim, check_file, check_memory, is_gzip, opened, write_reason
+from espcn_core.volumes.checks import (
+    LONGEST,
+    check_claim,
+    check_file,
+    check_memory,
+    is_gzip,
+    opened,
+    write_reason,
+)
 from espcn_core.volumes.compressed import Writable, compressor
 from espcn_core.volumes.header import best_affine, file_header, typed_header
 from espcn_core.volumes.parse import parse_extensions, parse_header, voxel_layout
@@ -61,7 +69,7 @@ def read(path: str | os.PathLike[str]) -> Volume:
         size = math.prod(shape) * dtype.itemsize
         check_claim(body, offset + size)
         check_memory(offset + size, path)
-        rest = stream.read(offset - header.sizeof_hdr if body == head else -1)
+        rest = stream.read(min(offset - header.sizeof_hdr, LONGEST + 1) if body == head else LONGEST + 1)
         header.extensions[:] = parse_extensions(rest, header, head)
     spatial = (*shape, 1)[:3]
     try:

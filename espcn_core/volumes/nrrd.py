@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from espcn_core.errors import VolumeError
 from espcn_core.grid import Affine, Grid
-from espcn_core.volumes.checks import check_memory
+from espcn_core.volumes.checks import LONGEST, check_memory
 from espcn_core.volumes.compressed import compressor
 from espcn_core.volumes.pairs import companion, encoded, lines_of, numbers, reading, whole_numbers, writing
 from espcn_core.volumes.raw import Progress, decoded, read_voxels, write_voxels
@@ -219,6 +219,11 @@ def _row(file: BinaryIO, header: NrrdHeader, size: int, dtype: np.dtype[Any], pa
         skip = os.fstat(file.fileno()).st_size - size - file.tell()
     if skip < 0:
         raise VolumeError(f"{path} is cut short: it has fewer than {size} bytes of voxels; copy it again")
+    if encoding == "raw":
+        file.seek(min(skip, os.fstat(file.fileno()).st_size), os.SEEK_CUR)
+        skip = 0
+    if skip > LONGEST:
+        raise VolumeError(f"{path} has a damaged header: byte skip is {skip}; export the image again")
     with decoded(file, encoding, path) as stream:
         while skip > 0 and (passed := stream.read(min(skip, 1 << 20))):
             skip -= len(passed)

@@ -9,10 +9,10 @@ from typing import BinaryIO
 
 from espcn_core.errors import VolumeError
 from espcn_core.files import complete_file
-from espcn_core.volumes.checks import check_file, reason, write_reason
+from espcn_core.volumes.checks import LONGEST, check_file, reason, write_reason
 
-LONGEST = 1 << 24
-"""Bytes of a header: more is no header."""
+_MOST_LINES = 1 << 16
+"""Of a header."""
 
 
 @contextlib.contextmanager
@@ -31,11 +31,15 @@ def lines_of(file: BinaryIO, path: Path, is_last: Callable[[str], bool]) -> list
 
     Bytes that are not UTF-8 survive: they become surrogates, and bytes again when they are written.
     """
-    lines, size = [], 0
+    lines: list[str] = []
+    size = 0
     while line := file.readline(LONGEST):
         size += len(line)
-        if size > LONGEST:
-            raise VolumeError(f"{path} has no header that ends within {LONGEST} bytes; export it again")
+        if size > LONGEST or len(lines) == _MOST_LINES:
+            raise VolumeError(
+                f"{path} has no header that ends within {LONGEST} bytes or {_MOST_LINES} lines; "
+                "export it again"
+            )
         lines.append(line.rstrip(b"\r\n").decode("utf-8", "surrogateescape"))
         if is_last(lines[-1]):
             break

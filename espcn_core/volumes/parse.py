@@ -13,7 +13,9 @@ from nibabel.nifti1 import Nifti1Extension, Nifti1PairHeader, data_type_codes
 from nibabel.nifti2 import Nifti2PairHeader
 
 from espcn_core.errors import VolumeError
+from espcn_core.volumes.checks import LONGEST
 
+_MOST_EXTENSIONS = 1 << 12
 _END_OF_LINE = ([13, 10, 26, 10], [0, 0, 0, 0])
 """In NIfTI-2: bytes that a transfer as text would change, or nothing."""
 
@@ -94,6 +96,8 @@ def parse_extensions(block: bytes, header: nib.Nifti1Header, path: Path) -> list
     """
     order: Literal["little", "big"] = "little" if header.endianness == "<" else "big"
     found: list[Nifti1Extension] = []
+    if len(block) > LONGEST:
+        raise VolumeError(f"{path} has a damaged header: it is longer than {LONGEST} bytes; export it again")
     if block[:1] in (b"", b"\0"):
         return found
     at = 4
@@ -101,7 +105,7 @@ def parse_extensions(block: bytes, header: nib.Nifti1Header, path: Path) -> list
         size, code = (int.from_bytes(block[at + k : at + k + 4], order, signed=True) for k in (0, 4))
         if size == 0:  # padding
             break
-        if size < 8 or at + size > len(block):
+        if size < 8 or at + size > len(block) or len(found) == _MOST_EXTENSIONS:
             raise VolumeError(f"{path} has a damaged header extension; export the image again")
         found.append(Nifti1Extension(code, block[at + 8 : at + size]))
         at += size

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from isal import isal_zlib
 
 from espcn_core.errors import CancelledError, VolumeError
-from espcn_core.volumes.checks import CHUNK, reason
+from espcn_core.volumes.checks import CHUNK, LONGEST, reason
 from espcn_core.volumes.compressed import DAMAGE, LEVEL, Writable, decompressor
 
 Progress = Callable[[int, int], bool | None]
@@ -40,7 +40,7 @@ def read_voxels(
     Raises
     ------
     VolumeError
-        If the bytes are fewer, or the memory is not there.
+        If the bytes are fewer, or far more, or the memory is not there.
     """
     try:
         raw = np.empty(size, np.uint8)
@@ -52,10 +52,22 @@ def read_voxels(
         got += n
     if got < size:
         raise VolumeError(f"{path} is cut short: it has {got} of {size} bytes of voxels; copy it again")
-    while to_end and stream.read(CHUNK):
-        pass
+    if to_end:
+        pass_end(stream, size, path)
     array = raw.view(dtype)
     return array if dtype.isnative else array.byteswap(inplace=True).view(dtype.newbyteorder("="))
+
+
+def pass_end(stream: io.BufferedIOBase, size: int, path: Path) -> None:
+    """Read to the end of what is compressed; `VolumeError` if it is far from ``size``, as in a zip bomb."""
+    most = size + LONGEST
+    while passed := len(stream.read(CHUNK)):
+        most -= passed
+        if most < 0:
+            raise VolumeError(
+                f"{path} has a damaged header: it claims {size} bytes, and far more are compressed in the "
+                "file; export the image again"
+            )
 
 
 def write_voxels(

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+_LONGEST = 1 << 24
+"""Bytes: more is no sidecar."""
+
 
 def read_slice_thickness(path: Path) -> tuple[float | None, str | None]:
     """The slice thickness of a volume's file, from the JSON file of the same name.
@@ -28,6 +31,8 @@ def read_slice_thickness(path: Path) -> tuple[float | None, str | None]:
     if not sidecar.is_file():
         return None, None
     try:
+        if sidecar.stat().st_size > _LONGEST:
+            raise ValueError
         content = json.loads(sidecar.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         return None, f"{sidecar.name} is no JSON that can be read, and is left out"
@@ -35,5 +40,5 @@ def read_slice_thickness(path: Path) -> tuple[float | None, str | None]:
     if thickness is None:
         return None, None
     if isinstance(thickness, bool) or not isinstance(thickness, int | float) or not 0 < thickness < 1e6:
-        return None, f"SliceThickness in {sidecar.name} is {thickness!r}, no length in mm, and is left out"
+        return None, f"SliceThickness in {sidecar.name} is no length in mm, and is left out"
     return float(thickness), None

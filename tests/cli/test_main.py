@@ -92,7 +92,7 @@ def test_an_error_is_one_line_and_an_exit_code(cli, monkeypatch, tmp_path, error
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr("espcn_core.cli.jobs.find_jobs", fail)
+    monkeypatch.setattr("espcn_core.cohort.jobs.find_jobs", fail)
     answer = cli("upscale", "a.nii", "-o", "b.nii")
     assert answer.code == code
     assert answer.err.startswith(f"espcn-core: {says}")

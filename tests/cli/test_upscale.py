@@ -13,11 +13,15 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from espcn_core.cohort.manifest import NAME
+
 BAD = ("cut.nii.gz", "text.nii", "empty.nii", "rgb.nii", "complex.nii", "huge.nii", "singular.nii")
 
 
 def files_below(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    """All but the manifest."""
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    return names - {NAME}
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
@@ -52,7 +56,9 @@ def test_a_rerun_does_the_rest(cli, awkward, model, tmp_path, save):
     (out / ".cut.nii.gz.0123abcd.espcn-part").write_bytes(b"a killed run")
     refused = cli(*call)
     assert refused.code == 2
-    assert f"{out / 'int16.nii.gz'} and 2 other outputs exist: use --existing skip or" in refused.err
+    assert (
+        f"{out / 'int16.nii.gz'} and 2 other outputs exist: use --existing resume, --existing" in refused.err
+    )
     answer = cli(*call, "--existing", "skip")
     assert answer.code == 3
     assert answer.err.splitlines()[-1] == "1 done, 3 skipped, 6 failed"
@@ -73,7 +79,7 @@ def test_the_failure_of_the_one_file_or_of_all_is_exit_code_1(cli, awkward, mode
     assert one.err.count("\n") == 1
     bad = [awkward / "text.nii", awkward / "empty.nii"]
     assert cli("upscale", *bad, "-o", tmp_path / "out", "--model", model).code == 1
-    assert not (tmp_path / "out").exists()
+    assert files_below(tmp_path / "out") == set()
     assert not (tmp_path / "x.nii").exists()
 
 
@@ -266,4 +272,72 @@ def test_a_signal_stops_within_a_second_and_leaves_no_file(model, tmp_path, save
         assert time.perf_counter() - sent < 5  # a second, on a machine that does nothing else
     assert rest.splitlines()[-1].startswith("espcn-core: interrupted")
     assert "Traceback" not in rest
-    assert not out.exists()
+    assert files_below(out) == set()
+
+
+def test_the_same_line_again_does_the_rest(cli, awkward, model, tmp_path, save):
+    out = tmp_path / "out"
+    call = ("upscale", awkward, "-o", out, "--model", model, "--existing", "resume", "--jobs", 2)
+    assert cli(*call).err.splitlines()[-1] == "3 done, 7 failed"
+    save(awkward / "cut.nii.gz")  # mended
+    assert cli(*call).err.splitlines()[-1] == "1 done, 3 skipped, 6 failed"
+    answer = cli(*call, "--dtype", "float32")
+    assert answer.code == 2
+    assert "holds 4 results made with dtype same rather than float32" in answer.err
+
+
+def test_resume_is_for_folders(cli, model, tmp_path, save):
+    answer = cli(
+        "upscale",
+        save(tmp_path / "a.nii"),
+        "-o",
+        tmp_path / "b.nii",
+        "--model",
+        model,
+        "--existing",
+        "resume",
+    )
+    assert answer.code == 2
+    assert answer.err.startswith("espcn-core: --existing resume goes with an output folder")
+    assert files_below(tmp_path) == {"a.nii"}
+
+
+def test_two_runs_into_one_folder(cli, model, tmp_path, save):
+    from espcn_core.cohort.lock import locked
+
+    save(tmp_path / "in" / "a.nii")
+    (tmp_path / "out").mkdir()
+    with locked(tmp_path / "out"):
+        answer = cli("upscale", tmp_path / "in", "-o", tmp_path / "out", "--model", model, "--json")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith(f"espcn-core: another run writes into {tmp_path / 'out'}: wait for it")
+    assert answer.err.count("\n") == 1
+
+
+def test_a_log_has_a_line_for_the_start_each_file_and_the_end(cli, awkward, model, tmp_path):
+    log = tmp_path / "run.jsonl"
+    call = ("upscale", awkward, "-o", tmp_path / "out", "--model", model, "--log", log)
+    assert cli(*call).code == 3
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [event["event"] for event in events] == ["start", *["file"] * 10, "summary"]
+    assert events[0]["files"] == 10
+    assert {key: events[-1][key] for key in ("done", "skipped", "failed")} == {
+        "done": 3,
+        "skipped": 0,
+        "failed": 7,
+    }
+    failed = {event["input"]: event["error"] for event in events if event.get("state") == "failed"}
+    assert failed[str(awkward / "text.nii")].startswith(str(awkward / "text.nii"))
+    cli(*call, "--existing", "resume")
+    assert len(log.read_text().splitlines()) == 24
+
+
+def test_a_log_that_is_none_is_left_alone(cli, awkward, model, tmp_path):
+    (tmp_path / "notes").write_text("mine")
+    for log in (tmp_path / "notes", awkward / "int16.nii.gz", awkward, tmp_path / "gone" / "log"):
+        before = log.read_bytes() if log.is_file() else None
+        answer = cli("upscale", awkward, "-o", tmp_path / "out", "--model", model, "--log", log)
+        assert answer.code == 2
+        assert answer.err.startswith(f"espcn-core: --log {log} ")
+        assert before is None or log.read_bytes() == before
+    assert not (tmp_path / "out").exists()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -75,3 +78,14 @@ def test_the_engine_of_one_volume_is_not_that_of_another(whole, heads):
     before = whole(first, batch)
     engine.adapted(torch.rand(3, 40, 40))
     torch.testing.assert_close(whole(first, batch), before, rtol=0, atol=0)
+
+
+def test_openvino_reports_to_nobody():
+    code = (
+        "import sys, espcn_core.upscaling.openvino_engine\n"
+        "assert sys.modules['openvino_telemetry'] is None\n"
+        "from openvino.tools.ovc import telemetry_utils\n"
+        "print(telemetry_utils.tm.__name__)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "openvino.tools.ovc.telemetry_stub"

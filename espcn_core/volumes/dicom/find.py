@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from espcn_core.volumes.dicom.extra import quiet
+from espcn_core.volumes.dicom.extra import quiet, read_dataset
 
 _ENDINGS = ("", ".dcm", ".dicom", ".ima")
 _TAGS = ("SeriesInstanceUID", "SeriesNumber", "SOPInstanceUID", "Rows", "Columns", "NumberOfFrames")
@@ -101,7 +101,7 @@ def series_of(path: Path) -> Series:
 def _head(path: Path) -> Any | None:
     with quiet() as pydicom:
         try:
-            head = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
+            head = read_dataset(pydicom, path, stop_before_pixels=True, specific_tags=list(_TAGS))
             for name in _TAGS:
                 head.get(name)
             return head

@@ -23,7 +23,7 @@ _NATIVE: dict[str, Literal["<", ">"]] = {
 _SIZES = {0xF7, *range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 """JPEG's markers before the size of an image; 0xF7 is that of JPEG-LS."""
 
-_RLE = "1.2.840.10008.1.2.5"
+_RLE, _JPEG = "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4."
 
 
 def check_pixels(head: Any, path: Path) -> npt.DTypeLike:
@@ -148,6 +148,8 @@ def _decompressed(
             raise VolumeError(
                 f"{path} is damaged: its pixels cannot be decompressed; copy it again"
             ) from None
+    if not syntax.startswith(_JPEG):  # GDCM would take other words for other syntaxes, and any size
+        raise VolumeError(f"{path} is damaged, or compressed in a way that cannot be read; copy it again")
     if shape[0] > 1 or str(data.get("PhotometricInterpretation")) != "MONOCHROME2":
         raise VolumeError(
             f"{path} is compressed in a way that is read for single MONOCHROME2 images only; "

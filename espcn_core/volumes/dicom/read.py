@@ -12,7 +12,7 @@ import numpy as np
 from espcn_core.errors import VolumeError
 from espcn_core.grid import Grid
 from espcn_core.volumes.checks import check_file, check_memory
-from espcn_core.volumes.dicom.extra import quiet
+from espcn_core.volumes.dicom.extra import quiet, read_dataset
 from espcn_core.volumes.dicom.find import Series
 from espcn_core.volumes.dicom.pixels import check_pixels, stored
 from espcn_core.volumes.dicom.stack import Slice, stacked
@@ -86,7 +86,7 @@ def _read(pydicom: Any, series: Series, name: str) -> Volume:
         where.setdefault(one.file, []).append((k, one))
     for number, wanted in where.items():
         path = series.files[number]
-        data = pydicom.dcmread(path)
+        data = read_dataset(pydicom, path)
         frames = stored(data, path, wanted[0][1].slope, wanted[0][1].inter)
         for k, one in wanted:
             values = frames[one.frame] if same else frames[one.frame] * one.slope + one.inter
@@ -99,7 +99,7 @@ def _read(pydicom: Any, series: Series, name: str) -> Volume:
 
 def _head(pydicom: Any, path: Path) -> Any:
     try:
-        return pydicom.dcmread(path, stop_before_pixels=True)
+        return read_dataset(pydicom, path, stop_before_pixels=True)
     except Exception:
         raise VolumeError(f"{path} is a damaged DICOM file; copy or export it again") from None
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from espcn_core.cohort.places import Destination, Item, Naming, items_of
 from espcn_core.errors import RequestError
 from espcn_core.files import clear_leftovers
-from espcn_core.volumes import is_volume
-from espcn_core.volumes.dicom import Series, find_series, is_dicom, series_of
-from espcn_core.volumes.formats import DICOM, FORMATS, ending_of, format_of, listed_series, parts_of
-
-_KINDS = ".nii.gz, .nii, .nrrd, .mha or .mgz"
+from espcn_core.volumes.dicom import Series
+from espcn_core.volumes.formats import format_of, parts_of
 
 
 @dataclass(frozen=True)
@@ -30,12 +28,18 @@ class Job:
         Where the trust map goes, if one is wanted.
     series : Series, optional
         What is read, if it is a DICOM series.
+    label : Path, optional
+        Its name within the folder that was searched, or its own name if it was named.
+    sidecar : Path, optional
+        Where the metadata of the result go, if they are to be written: see `espcn_core.cohort.bids`.
     """
 
     source: Path
     target: Path
     trust: Path | None = None
     series: Series | None = None
+    label: Path | None = field(default=None, compare=False)
+    sidecar: Path | None = None
 
     @property
     def name(self) -> str:
@@ -49,8 +53,8 @@ class Job:
 
     @property
     def is_done(self) -> bool:
-        """Whether all targets are there."""
-        return all(map(_is_there, self.targets))
+        """Whether all targets are there, and the sidecar."""
+        return all(map(_is_there, self.targets)) and (self.sidecar is None or self.sidecar.is_file())
 
 
 def find_jobs(
@@ -96,8 +100,8 @@ def find_jobs(
             raise RequestError(f"{path} does not exist: check the name")
     options = [("--output", output)] + ([] if trust is None else [("--trust", trust)])
     written = {Path(path).resolve() for _, path in options}
-    items = [item for path in inputs for item in _items_of(path, written)]
-    places = [_Destination(option, path, inputs, items) for option, path in options]
+    items = [item for path in inputs for item in items_of(path, written)]
+    places = [Destination(option, path, inputs, items) for option, path in options]
     if suffix and places[0].is_file:
         raise RequestError(
             f"--suffix goes with an output folder: write the whole name into --output {output}"
@@ -110,17 +114,24 @@ def find_jobs(
         raise RequestError(
             f"--output-format goes with an output folder: end --output {output} as a file of it"
         )
-    jobs = list(_jobs_into(places, items, _Naming(suffix, compress, output_format), resume))
-    _check_targets(jobs)
+    jobs = list(_jobs_into(places, items, Naming(suffix, compress, output_format), resume))
+    check_targets(jobs)
     return jobs
 
 
-def refuse_existing(jobs: Iterable[Job]) -> None:
-    """Raise `RequestError` if a target is there already."""
+def folder_of(jobs: Sequence[Job], output: str) -> Path | None:
+    """The output folder of some jobs; None if ``output`` is the file of one."""
+    path = Path(output)
+    return None if [job.target for job in jobs] == [path] else path
+
+
+def refuse_existing(jobs: Iterable[Job], *, resumable: bool = False) -> None:
+    """Raise `RequestError` if a target is there already; ``resumable``: in a folder with a manifest."""
     there = [path for job in jobs for path in job.targets if _is_there(path)]
     if there:
         more = f" and {len(there) - 1} other outputs exist" if len(there) > 1 else " exists"
-        raise RequestError(f"{there[0]}{more}: use --existing skip or --existing overwrite")
+        first = "resume, --existing skip" if resumable else "skip"
+        raise RequestError(f"{there[0]}{more}: use --existing {first} or --existing overwrite")
 
 
 def check_anonymous(jobs: Iterable[Job]) -> None:
@@ -139,125 +150,14 @@ def clear_leftovers_of(jobs: Iterable[Job]) -> None:
         clear_leftovers(folder, names)
 
 
-@dataclass(frozen=True)
-class _Item:
-    """Something to upscale.
-
-    Attributes
-    ----------
-    source : Path
-    name : Path
-        Its name in an output folder, before suffix and ending are chosen.
-    searched : bool
-        Whether it was found in a folder, not named.
-    series : Series, optional
-    """
-
-    source: Path
-    name: Path
-    searched: bool
-    series: Series | None = None
-
-
-@dataclass(frozen=True)
-class _Naming:
-    """How names in an output folder come from those of the inputs: see `find_jobs`."""
-
-    suffix: str
-    compress: bool | None
-    output_format: str | None
-
-    def of(self, item: _Item, *, trust: bool) -> Path:
-        name = item.name.name
-        ending = "" if item.series else ending_of(name) or Path(name).suffix
-        stem = name[: len(name) - len(ending)]
-        wanted = self.output_format or (DICOM if item.series else None)
-        if wanted == DICOM and trust:
-            wanted = "nifti"
-        if wanted == DICOM:
-            if not item.series:
-                raise RequestError(
-                    f"{item.source} is no DICOM series, and only from one another can be derived: "
-                    "choose another --output-format"
-                )
-            return item.name.with_name(stem + self.suffix)
-        if wanted is not None:
-            form = next(form for form in FORMATS if form.name == wanted)
-            ending = ending if ending.lower() in form.endings else form.endings[0]
-        if self.compress is False and ending.lower() == ".nii.gz":
-            ending = ending[: -len(".gz")]
-        if self.compress and ending.lower() in (".nii", ".hdr", ".img"):
-            ending = ".nii.gz"
-        return item.name.with_name(stem + self.suffix + ending)
-
-
-class _Destination:
-    """Where an option puts what is written: into one file, or under names of their own into a folder."""
-
-    def __init__(self, option: str, path: str, inputs: Sequence[Path], items: Sequence[_Item]) -> None:
-        named_as_file = bool(ending_of(path))
-        self.path = Path(path)
-        series = [item.series for item in items if item.series]
-        folder = path.endswith(("/", os.sep)) or self.path.is_dir()
-        if len(inputs) == 1 and len(series) == len(items) > 1 and named_as_file and not folder:
-            raise RequestError(
-                f"{inputs[0]} holds {len(series)} DICOM series ({listed_series(series)}), "
-                f"and {option} {path} is one file: name a folder, or a file of one series"
-            )
-        self.is_file = (
-            len(inputs) == len(items) == 1 and not folder and (named_as_file or not items[0].series)
-            and (bool(series) or not inputs[0].is_dir())
-        )  # fmt: skip
-        if self.is_file and not named_as_file:
-            raise RequestError(
-                f"{option} {path} is no name of a volume: end it in {_KINDS}, or in / for a folder"
-            )
-        if not self.is_file and self.path.exists() and not self.path.is_dir():
-            raise RequestError(
-                f"{option} {path} is a file, and these inputs need a folder: choose another name"
-            )
-        if not self.is_file and named_as_file and not self.path.exists():
-            raise RequestError(
-                f"{option} {path} is named as a file, and these inputs need a folder: "
-                "end it in / if it is one"
-            )
-
-    def of(self, item: _Item, naming: _Naming, *, trust: bool) -> Path:
-        """The file for an input."""
-        return self.path if self.is_file else self.path / naming.of(item, trust=trust)
-
-
-def _items_of(path: Path, written: Collection[Path]) -> Iterator[_Item]:
-    """What is to be upscaled at a path: the file, or what is found in the folder."""
-    if not path.is_dir():
-        if not ending_of(path.name) and is_dicom(path):
-            series = series_of(path)
-            yield _Item(series.folder, Path(series.stem), False, series)
-        else:
-            yield _Item(path, Path(path.name), False)
-        return
-    images, found = [], False
-    for source in _search(path, written):
-        if is_volume(source):
-            found = True
-            yield _Item(source, source.relative_to(path), True)
-        elif is_dicom(source):
-            images.append(source)
-    for series in find_series(images):
-        found = True
-        yield _Item(series.folder, series.folder.relative_to(path) / series.stem, True, series)
-    if not found:
-        raise RequestError(f"{path} holds no volume ({_KINDS}) and no DICOM series: name another folder")
-
-
 def _jobs_into(
-    places: Sequence[_Destination], items: Sequence[_Item], naming: _Naming, resume: bool
+    places: Sequence[Destination], items: Sequence[Item], naming: Naming, resume: bool
 ) -> Iterator[Job]:
     """The jobs of what was named and of what was found in folders."""
     jobs: dict[Job, bool] = {}
     for item in items:
         target, *trust = (place.of(item, naming, trust=bool(n)) for n, place in enumerate(places))
-        job = Job(item.source, target, trust[0] if trust else None, item.series)
+        job = Job(item.source, target, trust[0] if trust else None, item.series, item.name)
         jobs[job] = jobs.get(job, True) and item.searched
     targets = {_place(target): job for job in jobs for target in job.targets}
     for job, searched in jobs.items():
@@ -265,19 +165,8 @@ def _jobs_into(
             yield job
 
 
-def _search(folder: Path, written: Collection[Path]) -> Iterator[Path]:
-    """Files in a folder and below, without hidden ones and those in the folders that are written to."""
-    for root, folders, files in os.walk(folder, onerror=_refuse):
-        below = Path(root)
-        folders[:] = sorted(f for f in folders if f[0] != "." and (below / f).resolve() not in written)
-        yield from (below / f for f in sorted(files) if f[0] != ".")
-
-
-def _refuse(error: OSError) -> None:
-    raise RequestError(f"{error.filename} cannot be searched: {error.strerror}")
-
-
-def _check_targets(jobs: Sequence[Job]) -> None:
+def check_targets(jobs: Sequence[Job]) -> None:
+    """Raise `RequestError` if a target is an input or that of two jobs, or cannot be written."""
     inputs = {place for job in jobs for place in (_place(job.source), _as_header(job.source.resolve()))}
     taken: dict[Path, Job] = {}
     for job in jobs:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from espcn_core.cli.jobs import Job, clear_leftovers_of, find_jobs, refuse_existing
+from espcn_core.cohort.jobs import Job, clear_leftovers_of, find_jobs, refuse_existing
 from espcn_core.errors import RequestError
 
 

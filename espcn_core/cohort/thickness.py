@@ -16,7 +16,11 @@ _EQUAL = 0.01
 
 
 def profile_of(
-    source: Path, plan: Plan, asked: float | None, said: float | None = None
+    source: Path,
+    plan: Plan,
+    asked: float | None,
+    said: float | None = None,
+    beside: tuple[float | None, str | None] | None = None,
 ) -> tuple[SliceProfile | None, list[str]]:
     """The profile of the slices if it is known, and what is to be said of it.
 
@@ -29,6 +33,8 @@ def profile_of(
         ``--slice-thickness`` in mm, which wins.
     said : float, optional
         What the file itself says, in mm; it wins over the sidecar.
+    beside : (float or None, str or None), optional
+        What sidecars of the data set say, in the form of `volumes.read_slice_thickness`.
 
     Raises
     ------
@@ -39,7 +45,7 @@ def profile_of(
         return slice_profile(plan, asked)[0], [] if asked is None else [_NO_USE]
     if asked is not None:
         return slice_profile(plan, asked)[0], []
-    found, unread = (said, None) if said is not None else volumes.read_slice_thickness(source)
+    found, unread = (said, None) if said is not None else beside or volumes.read_slice_thickness(source)
     profile, unlikely = slice_profile(plan, None, found)
     used = None
     if profile is not None and abs(profile.thickness - 1) > _EQUAL:

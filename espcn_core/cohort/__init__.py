@@ -1,0 +1,1 @@
+"""Many volumes: what there is to do, what was done, several at a time, and any interruption."""
