@@ -64,7 +64,7 @@ def main() -> None:
     print(
         f"better on {sum(gain > 0 for gain in gains)} of {len(gains)} slices; least gain {min(gains):+.2f} dB"
     )
-    print(f"{ours - bicubic:+.2f} dB")
+    print(f"{round(ours - bicubic, 2) + 0.0:+.2f} dB")
 
 
 def measure(
