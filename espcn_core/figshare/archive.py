@@ -43,7 +43,7 @@ class Archive:
 
     def members(self) -> list[str]:
         """Names of the files within."""
-        return [info.filename for info in self._zip().infolist() if not info.is_dir()]
+        return [name for name in self._zip().namelist() if name and not name.endswith("/")]
 
     def read(self, member: str) -> bytes:
         """The bytes of one member, checked against its CRC."""

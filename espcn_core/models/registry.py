@@ -23,7 +23,7 @@ _LARGEST = {"channels": 64, "width": 512, "depth": 64}
 """Of arguments; a card or a configuration that asks for more asks for no network of this kind."""
 
 
-def build(architecture: str, factor: tuple[int, int], **arguments: Any) -> nn.Module:
+def build(architecture: str, factor: tuple[int, int], /, **arguments: Any) -> nn.Module:
     """A new network with fresh weights.
 
     Parameters

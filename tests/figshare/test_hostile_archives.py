@@ -57,6 +57,14 @@ def test_a_link_in_an_archive_and_a_way_out_of_it_lead_nowhere(tmp_path):
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["a.zip", "in", "secret.mat"]
 
 
+def test_a_member_without_a_name_is_left_out(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x", b"content")
+    path.write_bytes(path.read_bytes().replace(b"x", b"\0"))
+    assert Archive(path).members() == []
+
+
 def test_a_member_of_a_name_with_a_line_break_is_named_in_one_line(tmp_path):
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as archive:

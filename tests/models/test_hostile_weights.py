@@ -46,6 +46,13 @@ def test_a_card_for_a_huge_network_is_refused_before_it_is_built(weights, argume
         load_model(weights)
 
 
+@pytest.mark.parametrize("name", ["architecture", "factor"])
+def test_an_argument_that_the_card_gives_elsewhere_is_refused(weights, name):
+    change(weights, arguments={"width": 4, "depth": 1, name: "x"})
+    with pytest.raises(WeightsError, match="cannot be built"):
+        load_model(weights)
+
+
 def test_tensors_of_another_shape_are_refused(weights):
     change(weights, arguments={"width": 8, "depth": 1})
     with pytest.raises(WeightsError, match="does not hold the weights of espcn-r"):
