@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -13,6 +15,7 @@ from espcn_core.errors import RequestError
 from espcn_core.grid import Grid
 
 if TYPE_CHECKING:
+    from espcn_core.cohort.jobs import Job
     from espcn_core.upscaling.engines import Engines
     from espcn_core.upscaling.plan import Request
 
@@ -95,6 +98,36 @@ def check_slice_thickness(thickness: float | None) -> None:
             f"--slice-thickness {thickness:g} is no length: give the full width at half maximum of a slice "
             "in mm, as in --slice-thickness 4"
         )
+
+
+def bids_jobs_of(
+    inputs: Sequence[Path], output: str | None, others: Sequence[str]
+) -> tuple[list[Job], Path, Counter[str]]:
+    """The jobs of a BIDS data set, the folder of the results, and how many images are left out, by reason.
+
+    Parameters
+    ----------
+    inputs : sequence of Path
+    output : str, optional
+    others : sequence of str
+        Options that were given and do not go with it.
+
+    Raises
+    ------
+    RequestError
+        If there are any, or more inputs than one, or what `espcn_core.cohort.bids.bids_jobs` refuses.
+    """
+    from espcn_core.cohort.bids import DERIVATIVES, bids_jobs
+
+    if others:
+        raise RequestError(f"{others[0]} does not go with --bids, which names results itself: leave it out")
+    if len(inputs) != 1:
+        raise RequestError(
+            f"--bids goes with one data set, and {len(inputs)} inputs were given: name its root"
+        )
+    folder = inputs[0] / DERIVATIVES if output is None else Path(output)
+    jobs, left_out = bids_jobs(inputs[0], folder)
+    return jobs, folder, left_out
 
 
 def _numbers(text: str, kind: Callable[[str], Number]) -> Number | tuple[Number, Number, Number] | None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from espcn_core.cli.messages import complain
 from espcn_core.errors import RequestError
-
-if TYPE_CHECKING:
-    from espcn_core.cohort.jobs import Job
 
 Plane = Literal["auto", "axial", "coronal", "sagittal"]
 Existing = Literal["error", "resume", "skip", "overwrite"]
@@ -222,7 +218,7 @@ def upscale(
     from espcn_core import __version__
     from espcn_core.cli.interruption import INTERRUPTED, ending_in_time
     from espcn_core.cli.report import Listing, Log, Plans, Report
-    from espcn_core.cli.requests import check_request, check_slice_thickness, parse_request
+    from espcn_core.cli.requests import bids_jobs_of, check_request, check_slice_thickness, parse_request
     from espcn_core.cli.worker import COMMAND
     from espcn_core.cohort.jobs import check_anonymous, find_jobs, folder_of
     from espcn_core.cohort.run import Manner, run_cohort
@@ -238,7 +234,7 @@ def upscale(
             "--output-format": output_format, "--anonymise": anonymise or None,
         }  # fmt: skip
         given = [name for name, value in others.items() if value is not None]
-        found, folder, left_out = _bids_jobs(inputs, output, given)
+        found, folder, left_out = bids_jobs_of(inputs, output, given)
         if left_out and not quiet:
             reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
             typer.echo(f"left out in {inputs[0]}: {reasons}", err=True)
@@ -289,23 +285,6 @@ def upscale(
     if listing is not None:
         listing.conclude(engines.place)
     raise typer.Exit(_exit_code(counts))
-
-
-def _bids_jobs(
-    inputs: Sequence[Path], output: str | None, others: Sequence[str]
-) -> tuple[list[Job], Path, Counter[str]]:
-    """The jobs of a BIDS data set, the folder of the results, and how many images are left out, by reason."""
-    from espcn_core.cohort.bids import DERIVATIVES, bids_jobs
-
-    if others:
-        raise RequestError(f"{others[0]} does not go with --bids, which names results itself: leave it out")
-    if len(inputs) != 1:
-        raise RequestError(
-            f"--bids goes with one data set, and {len(inputs)} inputs were given: name its root"
-        )
-    folder = inputs[0] / DERIVATIVES if output is None else Path(output)
-    jobs, left_out = bids_jobs(inputs[0], folder)
-    return jobs, folder, left_out
 
 
 def _exit_code(counts: Mapping[str, int]) -> int:

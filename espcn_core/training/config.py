@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from espcn_core.degradation import KINDS
 from espcn_core.errors import RequestError, did_you_mean
-from espcn_core.models.registry import ARCHITECTURES, build
+from espcn_core.models.registry import ARCHITECTURES
+from espcn_core.training.checks import at_least, checked, is_number, one_of, try_network
 
 LOSSES = ("l1", "charbonnier", "mse")
 OPTIMIZERS = ("adam", "muon")
@@ -136,35 +135,35 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for f in dataclasses.fields(self):
-            object.__setattr__(self, f.name, _checked(f.name, getattr(self, f.name), f.type))
-        _one_of("model", self.model, ARCHITECTURES)
-        _one_of("degradation", self.degradation, KINDS)
+            object.__setattr__(self, f.name, checked(f.name, getattr(self, f.name), f.type))
+        one_of("model", self.model, ARCHITECTURES)
+        one_of("degradation", self.degradation, KINDS)
         for kind, weight in self.mixture.items():
-            _one_of("mixture", kind, KINDS)
-            if not _is_number(weight) or not 0 < weight < float("inf"):
+            one_of("mixture", kind, KINDS)
+            if not is_number(weight) or not 0 < weight < float("inf"):
                 raise RequestError(
                     f"mixture gives {kind} the weight {weight!r}: it must be finite and more than 0"
                 )
         if self.through_plane:
             for kind in (self.degradation, *self.mixture):
-                _one_of("the profile of thick slices", kind, ("gaussian", "area"))
+                one_of("the profile of thick slices", kind, ("gaussian", "area"))
         if self.thickness and not (
             len(self.thickness) == 2
-            and all(_is_number(value) for value in self.thickness)
+            and all(is_number(value) for value in self.thickness)
             and 0 < self.thickness[0] <= self.thickness[1] < float("inf")
         ):
             raise RequestError(
                 f"thickness is {self.thickness!r}: it must be two numbers above 0, the smaller one first"
             )
         for value in self.shrinks:
-            if not _is_number(value) or not 1 <= value <= 16:
+            if not is_number(value) or not 1 <= value <= 16:
                 raise RequestError(f"shrinks holds {value!r}: it must be a number from 1 to 16")
-        _one_of("loss", self.loss, LOSSES)
-        _one_of("optimizer", self.optimizer, OPTIMIZERS)
-        _one_of("precision", self.precision, PRECISIONS)
+        one_of("loss", self.loss, LOSSES)
+        one_of("optimizer", self.optimizer, OPTIMIZERS)
+        one_of("precision", self.precision, PRECISIONS)
         positive = ("shrink", "epochs", "steps_per_epoch", "batch", "patch", "patches_per_slice")
-        _at_least(self, 1, *positive)
-        _at_least(self, 0, "minutes", "warmup", "clip", "validation_slices", "seed")
+        at_least(self, 1, *positive)
+        at_least(self, 0, "minutes", "warmup", "clip", "validation_slices", "seed")
         for name in ("noise", "contrast"):
             if not 0 <= getattr(self, name) <= 1:
                 raise RequestError(f"{name} is {getattr(self, name)}: it must be from 0 to 1")
@@ -188,7 +187,7 @@ class TrainingConfig:
             object.__setattr__(self, "name", f"{self.model}-{through}x{self.scale}")
         if self.name != Path(self.name).name or self.name == ".." or "\0" in self.name:
             raise RequestError(f"name is {self.name!r}: it must be a file name without folders")
-        _try_network(self)
+        try_network(self)
 
     @property
     def factor(self) -> tuple[int, int]:
@@ -257,64 +256,6 @@ def parse_config(values: dict[str, Any]) -> TrainingConfig:
         if key not in known:
             raise RequestError(f"no setting is called {key!r}{did_you_mean(key, known)}")
     return TrainingConfig(**values)
-
-
-def _checked(name: str, value: Any, kind: Any) -> object:
-    """The value, if it has the type of its field; a whole number will do for a fraction."""
-    types: dict[str, type | tuple[type, ...]]
-    types = {
-        "str": str,
-        "int": int,
-        "float": (int, float),
-        "bool": bool,
-        "dict[str, Any]": dict,
-        "list[Any]": list,
-    }
-    if isinstance(value, bool) != (kind == "bool") or not isinstance(value, types[kind]):
-        words = {
-            "str": "text",
-            "int": "a whole number",
-            "float": "a number",
-            "bool": "true or false",
-            "dict[str, Any]": "a table",
-            "list[Any]": "a list",
-        }
-        raise RequestError(f"{name} is {value!r}: it must be {words[kind]}")
-    if kind == "float":
-        number = float(value)  # type: ignore[arg-type]
-        if not abs(number) < float("inf"):
-            raise RequestError(f"{name} is {value}: it must be finite")
-        return number
-    return value
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _one_of(name: str, value: str, known: Any) -> None:
-    if value not in known:
-        raise RequestError(f"{name} is {value!r}{did_you_mean(value, known)}")
-
-
-def _at_least(config: TrainingConfig, least: int, *names: str) -> None:
-    for name in names:
-        if getattr(config, name) < least:
-            raise RequestError(f"{name} is {getattr(config, name)}: it must be at least {least}")
-
-
-def _try_network(config: TrainingConfig) -> None:
-    """Build the network and let it see an image, without memory or a trace in torch's random state."""
-    try:
-        with torch.random.fork_rng(devices=()), torch.inference_mode(), torch.device("meta"):
-            build(config.model, config.factor, **config.arguments)(torch.empty(1, 1, 8, 8))
-    except RequestError:
-        raise
-    except (TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise RequestError(
-            f"arguments is {config.arguments}: {config.model} does not take that ({reason})"
-        ) from None
 
 
 def _toml(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,11 @@ T = TypeVar("T")
 
 _PATIENCE = timedelta(minutes=10)
 """How long a process waits for one that neither answers nor has ended."""
+
+_MOMENT = 0.1
+"""Seconds that Python's lock is free at the end. A thread of gloo lets go of the last tensors after they were
+exchanged, and needs the lock for it; if what it belongs to is removed before, by a thread that holds the lock
+and waits for that one to end, neither goes on."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +171,10 @@ def joined() -> Iterator[Ranks]:
     try:
         with _without_slurm():
             idist.initialize("gloo", timeout=_PATIENCE)
-        yield Ranks(dist.get_rank(), size)
+        try:
+            yield Ranks(dist.get_rank(), size)
+        finally:
+            time.sleep(_MOMENT)
         idist.finalize()
     except RuntimeError as error:
         if not _is_of_connection(error):
@@ -203,16 +212,14 @@ def _mean_in_order(own: Tensor, group: dist.ProcessGroup | None) -> torch.future
     another one in the first step after a start: a run of three that is resumed would end elsewhere.
     """
     buckets = [torch.empty_like(own) for _ in range(dist.get_world_size(group))]
-    gathering = dist.all_gather(buckets, own, group=group, async_op=True)
-
-    def mean(done: torch.futures.Future[Any]) -> Tensor:
-        done.wait()
-        total = buckets[0]
-        for bucket in buckets[1:]:
-            total += bucket
-        return total.div_(len(buckets))
-
-    future: torch.futures.Future[Tensor] = gathering.get_future().then(mean)
+    dist.all_gather(buckets, own, group=group)
+    total = buckets[0]
+    for bucket in buckets[1:]:
+        total += bucket
+    future: torch.futures.Future[Tensor] = torch.futures.Future(
+        devices=None if own.device.type == "cpu" else [own.device]
+    )
+    future.set_result(total.div_(len(buckets)))
     return future
 
 

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from espcn_core import __version__
 from espcn_core.errors import CancelledError, EspcnError, VolumeError
@@ -33,6 +32,7 @@ from espcn_core.volumes.dicom.anonymise import anonymise as without_identity
 from espcn_core.volumes.dicom.anonymise import new_uid
 from espcn_core.volumes.dicom.extra import quiet
 from espcn_core.volumes.dicom.read import DicomHeader
+from espcn_core.volumes.dicom.values import decimal_string, deep_copy, encoded, real, texts, whole
 from espcn_core.volumes.raw import Progress
 from espcn_core.volumes.volume import Volume
 
@@ -126,14 +126,14 @@ class _Series:
         header: DicomHeader = volume.header
         self._name, self._header, self._grid = volume.name, header, volume.grid
         self._modality = str(header.sources[0].get("Modality", ""))
-        self._array, self._slope, self._inter = _encoded(volume, pet=self._modality == "PT")
+        self._array, self._slope, self._inter = encoded(volume, pet=self._modality == "PT")
         self._ratios = ratios_between(header.grid, volume.grid)
         self._rescaled = (self._slope, self._inter) != (header.slope, header.inter) or any(
             (float(s.get("RescaleSlope") or 1), float(s.get("RescaleIntercept") or 0))
             != (self._slope, self._inter) for s in header.sources
         )  # fmt: skip
         self._uid = self._series_uid()
-        numbers = [_whole(s.get("InstanceNumber")) for s in header.sources]
+        numbers = [whole(s.get("InstanceNumber")) for s in header.sources]
         self._downwards = None not in (numbers[0], numbers[-1]) and (numbers[0] or 0) > (numbers[-1] or 0)
 
     def write_into(self, folder: Path, progress: Progress | None) -> None:
@@ -168,21 +168,23 @@ class _Series:
         i, j, _ = self._grid.spacing
         data.SOPInstanceUID = new_uid(self._uid, str(k))
         data.SeriesInstanceUID = self._uid
-        data.ImageType = ["DERIVED", "SECONDARY", *_several(data.get("ImageType"))[2:]]
-        data.SeriesNumber = (_whole(data.get("SeriesNumber")) or 0) % (1 << 30) + 1000
+        data.ImageType = ["DERIVED", "SECONDARY", *texts(data.get("ImageType"))[2:]]
+        data.SeriesNumber = (whole(data.get("SeriesNumber")) or 0) % (1 << 30) + 1000
         data.InstanceNumber = n - k if self._downwards else k + 1
         self._describe(data, around)
         data.Rows, data.Columns = self._grid.shape[1], self._grid.shape[0]
-        data.PixelSpacing = [_ds(j), _ds(i)]
-        data.ImagePositionPatient = [_ds(value) for value in position]
-        data.ImageOrientationPatient = [_ds(v) for v in (old.directions[:, :2].T * (-1, -1, 1)).ravel()]
+        data.PixelSpacing = [decimal_string(j), decimal_string(i)]
+        data.ImagePositionPatient = [decimal_string(value) for value in position]
+        data.ImageOrientationPatient = [
+            decimal_string(v) for v in (old.directions[:, :2].T * (-1, -1, 1)).ravel()
+        ]
         if n > 1:
-            data.SpacingBetweenSlices = _ds(self._grid.spacing[2])
+            data.SpacingBetweenSlices = decimal_string(self._grid.spacing[2])
         if self._ratios[2] != 1:
-            data.SliceThickness = _ds(self._grid.spacing[2])
-        ends = [_real(self._header.sources[e].get("SliceLocation")) for e in (0, -1)]
+            data.SliceThickness = decimal_string(self._grid.spacing[2])
+        ends = [real(self._header.sources[e].get("SliceLocation")) for e in (0, -1)]
         if last and ends[0] is not None and ends[1] is not None:
-            data.SliceLocation = _ds(ends[0] + (ends[1] - ends[0]) * at / last)
+            data.SliceLocation = decimal_string(ends[0] + (ends[1] - ends[0]) * at / last)
         if self._modality == "PT":
             data.NumberOfSlices, data.ImageIndex = n, int(data.InstanceNumber)
         self._put_pixels(data, k)
@@ -195,7 +197,7 @@ class _Series:
 
     def _copy(self, source: Any) -> Any:
         """What is kept of an acquired slice."""
-        data = _deep(source)
+        data = deep_copy(source)
         for tag in list(data.keys()):
             if tag.group == 0x0002 or tag.group >> 8 in (0x50, 0x60):
                 del data[tag]
@@ -243,7 +245,8 @@ class _Series:
                     delattr(data, name)
         data.PixelRepresentation = signed
         if self._rescaled:
-            data.RescaleSlope, data.RescaleIntercept = _ds(self._slope), _ds(self._inter)
+            data.RescaleSlope = decimal_string(self._slope)
+            data.RescaleIntercept = decimal_string(self._inter)
             if "RescaleType" not in data:
                 data.RescaleType = "HU" if self._modality == "CT" else "US"
             for name in ("RealWorldValueMappingSequence", "PixelPaddingValue", "PixelPaddingRangeLimit"):
@@ -259,62 +262,3 @@ class _Series:
         meta.ImplementationClassUID = _IMPLEMENTATION
         meta.ImplementationVersionName = "ESPCN_CORE"
         return meta
-
-
-def _encoded(volume: Volume, pet: bool) -> tuple[npt.NDArray[Any], float, float]:
-    """The voxels in 16 bits, with the slope and intercept that give their physical values again."""
-    array, slope, inter = volume.array, volume.slope, volume.inter
-    if array.dtype.kind in "iu" and array.dtype.itemsize <= 2:
-        return array.astype(np.int16 if array.dtype.kind == "i" else np.uint16, copy=False), slope, inter
-    low, high = float(array.min()), float(array.max())
-    if not np.isfinite([low, high]).all():
-        raise VolumeError(
-            f"{volume.name} holds NaN or infinite values, which DICOM images cannot; fill them first"
-        )
-    if pet:  # its intercept must be 0
-        low, high = slope * low + inter, slope * high + inter
-        step = max(abs(low), abs(high)) / 32767 or 1.0
-        return np.rint((array * slope + inter) / _read_again(step)).astype(np.int16), _read_again(step), 0.0
-    step, start = _read_again((high - low) / 65535 or 1.0), low
-    coded = np.clip(np.rint((array - np.float64(start)) / step), 0, 65535).astype(np.uint16)
-    return coded, _read_again(slope * step), _read_again(slope * start + inter)
-
-
-def _read_again(value: float) -> float:
-    """The number as the 16 characters of a decimal string hold it."""
-    return float(_ds(value))
-
-
-def _ds(value: float) -> str:
-    from pydicom.valuerep import format_number_as_ds
-
-    return str(format_number_as_ds(float(value) + 0.0))
-
-
-def _deep(data: Any) -> Any:
-    """A copy whose elements and sequences can be changed without changing those of the source."""
-    from pydicom import Dataset
-
-    copy = Dataset()
-    for element in data:
-        value = [_deep(item) for item in element.value] if element.VR == "SQ" else element.value
-        copy.add_new(element.tag, element.VR, value)
-    return copy
-
-
-def _several(value: Any) -> list[str]:
-    return [] if value is None else [value] if isinstance(value, str) else [str(part) for part in value]
-
-
-def _whole(value: Any) -> int | None:
-    try:
-        return int(value)
-    except (TypeError, ValueError):
-        return None
-
-
-def _real(value: Any) -> float | None:
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None

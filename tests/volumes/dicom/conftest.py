@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813
 
 try:
     import pydicom
@@ -114,3 +115,28 @@ def make_series() -> Callable[..., np.ndarray]:
         return voxels
 
     return make
+
+
+@pytest.fixture
+def itk_read():
+    """What ITK makes of the one series in a folder."""
+
+    def read(folder):
+        reader = sitk.ImageSeriesReader()
+        (uid,) = reader.GetGDCMSeriesIDs(str(folder))
+        reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder), uid))
+        return reader.Execute()
+
+    return read
+
+
+@pytest.fixture
+def itk_corners():
+    """The corners of an image of ITK, in mm."""
+
+    def corners(image):
+        ends = [(-0.5, n - 0.5) for n in image.GetSize()]
+        grid = np.array(np.meshgrid(*ends)).reshape(3, -1).T
+        return np.array([image.TransformContinuousIndexToPhysicalPoint(p) for p in grid.tolist()])
+
+    return corners

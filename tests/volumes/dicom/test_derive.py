@@ -16,19 +16,6 @@ from espcn_core.volumes import read, write
 pydicom = pytest.importorskip("pydicom", reason="pydicom is not installed")
 
 
-def itk_read(folder):
-    reader = sitk.ImageSeriesReader()
-    (uid,) = reader.GetGDCMSeriesIDs(str(folder))
-    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder), uid))
-    return reader.Execute()
-
-
-def itk_corners(image):
-    ends = [(-0.5, n - 0.5) for n in image.GetSize()]
-    grid = np.array(np.meshgrid(*ends)).reshape(3, -1).T
-    return np.array([image.TransformContinuousIndexToPhysicalPoint(p) for p in grid.tolist()])
-
-
 def enlarged(array, factor):
     return np.kron(array, np.ones(factor, array.dtype))
 
@@ -66,7 +53,9 @@ def derived(make_series, tmp_path):
 @pytest.mark.parametrize("seed", [None, 3, 4, 5])
 @pytest.mark.parametrize("factor", [(2, 2, 1), (1, 1, 5), (3, 2, 2)])
 @pytest.mark.parametrize("modality", ["MR", "CT"])
-def test_the_field_of_view_and_the_values_stay(derived, tmp_path, seed, factor, modality):
+def test_the_field_of_view_and_the_values_stay(
+    derived, tmp_path, seed, factor, modality, itk_corners, itk_read
+):
     dtype = np.uint16 if modality == "CT" else np.int16
     derived(factor, seed=seed, modality=modality, dtype=dtype)
     old, new = itk_read(tmp_path / "s"), itk_read(tmp_path / "out")

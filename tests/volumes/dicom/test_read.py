@@ -20,20 +20,6 @@ from pydicom.data import get_testdata_file  # noqa: E402
 RLE = "1.2.840.10008.1.2.5"
 
 
-def itk_read(folder):
-    """What ITK makes of the one series in a folder."""
-    reader = sitk.ImageSeriesReader()
-    (uid,) = reader.GetGDCMSeriesIDs(str(folder))
-    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(folder), uid))
-    return reader.Execute()
-
-
-def itk_corners(image):
-    ends = [(-0.5, n - 0.5) for n in image.GetSize()]
-    grid = np.array(np.meshgrid(*ends)).reshape(3, -1).T
-    return np.array([image.TransformContinuousIndexToPhysicalPoint(p) for p in grid.tolist()])
-
-
 def our_corners(volume):
     ends = [(-0.5, n - 0.5) for n in volume.grid.shape]
     return volume.grid.world(np.array(np.meshgrid(*ends)).reshape(3, -1).T) * (-1, -1, 1)
@@ -41,7 +27,7 @@ def our_corners(volume):
 
 @pytest.mark.parametrize("seed", [None, *range(12)])
 @pytest.mark.parametrize("apart", [2.5, -4])
-def test_a_series_lies_where_itk_has_it(make_series, tmp_path, seed, apart):
+def test_a_series_lies_where_itk_has_it(make_series, tmp_path, seed, apart, itk_corners, itk_read):
     make_series(tmp_path / "s", seed=seed, apart=apart)
     volume, image = read(tmp_path / "s"), itk_read(tmp_path / "s")
     assert volume.grid.shape == image.GetSize()
@@ -71,7 +57,7 @@ def test_bits_that_the_image_does_not_use_are_no_values(make_series, tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "s").array, voxels)
 
 
-def test_stored_values_and_their_scaling(make_series, tmp_path):
+def test_stored_values_and_their_scaling(make_series, tmp_path, itk_corners, itk_read):
     voxels = make_series(tmp_path / "s", modality="CT", dtype=np.uint16)
     volume = read(tmp_path / "s")
     assert (volume.slope, volume.inter, volume.array.dtype) == (1, -1024, np.uint16)
@@ -332,7 +318,7 @@ def enhanced(folder: Path, make_series, spoil=lambda data: None, **how) -> np.nd
 
 
 @pytest.mark.parametrize("seed", [None, 1, 2])
-def test_an_enhanced_image_lies_where_its_frames_do(make_series, tmp_path, seed):
+def test_an_enhanced_image_lies_where_its_frames_do(make_series, tmp_path, seed, itk_corners, itk_read):
     voxels = enhanced(tmp_path, make_series, seed=seed)
     volume = read(tmp_path / "enhanced.dcm")
     np.testing.assert_array_equal(volume.array, voxels)
