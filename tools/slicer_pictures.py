@@ -19,6 +19,7 @@ FIELD_OF_VIEW = 96.0
 
 
 def main(out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
     sys.path.insert(0, str(ROOT / "tests" / "slicer" / "shim"))
     from slicer_shim import load_module, start
 

@@ -81,6 +81,6 @@ def _short(value: Any) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value))
     if value is None:
-        return "none"
+        return "not stated"
     text = str(value)
     return f"{text[:12]}..." if len(text) == 64 else text

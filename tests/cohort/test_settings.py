@@ -28,7 +28,7 @@ def parameters(wanted):
         ({"engine": "openvino"}, "engine torch rather than openvino"),
         ({"trust": True}, "trust False rather than True"),
         ({"dtype": "uint8"}, "dtype same rather than uint8"),
-        ({"slice_thickness": 4.0}, "slice_thickness none rather than 4.0"),
+        ({"slice_thickness": 4.0}, "slice_thickness not stated rather than 4.0"),
         ({"consistent": False}, "consistent True rather than False"),
         (
             {"anonymise": True, "force": True},
@@ -37,7 +37,7 @@ def parameters(wanted):
         ({"request": {"scale": (1, 1, 5)}}, "scale 2 rather than 1,1,5"),
         (
             {"request": {"scale": None, "spacing": 1.0}},
-            "scale 2 rather than none, spacing none rather than 1.0",
+            "scale 2 rather than not stated, spacing not stated rather than 1.0",
         ),
         ({"request": {"plane": "axial"}}, "plane auto rather than axial"),
     ],
