@@ -87,11 +87,12 @@ class Workers:
             kind, *values = message
             if kind == "finish":
                 process.job = None
-                yield values[0]
             elif kind != "ready":
                 getattr(self._watcher, kind)(process.job, *values)
             if process.job is None and jobs:
                 process.give(jobs.popleft())
+            if kind == "finish":
+                yield values[0]
 
     def _busy(self) -> int:
         return sum(process.job is not None for process in self._processes)
