@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from espcn_core.upscaling.parallel import spread, threads_for
 from espcn_core.upscaling.slices import Slices
 
 Array = npt.NDArray[Any]
@@ -41,10 +42,14 @@ def blend(
     rows, columns = sorted(slice_axes)
     first_saw_rows = slice_axes[0] == columns
     ones, others = Slices(first, axis), Slices(second, axis)
-    for n in range(len(ones)):
+
+    def mix(n: int) -> None:
         one, other = (torch.from_numpy(np.ascontiguousarray(slices[n])) for slices in (ones, others))
         share = _mixed(one - other, spacing[rows], spacing[columns])
         ones[n][...] = (other + share if first_saw_rows else one - share).numpy()
+
+    for _ in spread(mix, range(len(ones)), threads_for(len(ones))):
+        pass
 
 
 def _mixed(difference: Tensor, down: float, across: float) -> Tensor:

@@ -69,6 +69,9 @@ class Engine(abc.ABC):
     precision: str
     """What its layers compute in: fp32, bf16 or int8."""
 
+    is_on_cpu = True
+    """Whether it computes on the processors that make and write the slices."""
+
     def __init__(self, model: str | Path, place: str, pixels_at_once: int, calls: int = 1) -> None:
         network, self.card = load_model(model)
         self.network = without_padding(network)
@@ -83,8 +86,11 @@ class Engine(abc.ABC):
         """Coarse pixels that a batch should have."""
         return self._calls * self.pixels_at_once
 
-    def adapted(self, slices: Iterable[Tensor]) -> Self:
-        """The engine for the volume that some of the coarse slices, (H, W), come from."""
+    def adapted(self, slices: Iterable[Tensor], threads: int = 1) -> Self:
+        """The engine for the volume that some of the coarse slices, (H, W), come from.
+
+        ``threads`` is how many will call it at the same time.
+        """
         engine = copy.copy(self)
         engine.network = adapted(self.network, slices)
         return engine

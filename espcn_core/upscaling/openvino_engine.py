@@ -3,6 +3,7 @@
 # ruff: noqa: E402
 from __future__ import annotations
 
+import queue
 import sys
 
 # OpenVINO reports each import to its maker over the network unless this package of its own is missing.
@@ -65,33 +66,37 @@ class OpenVINOEngine(Engine):
             raise RequestError(f"{self.card.name} loses too much in int8: use --precision bf16 or fp32")
         self.place = f"cpu by OpenVINO in {self.precision}"
         self._in_two = isinstance(self.network, EspcnR) and self.precision != "fp32"
-        self._request: Any = None
+        self._requests: queue.SimpleQueue[Any] | None = None
 
-    def adapted(self, slices: Iterable[Tensor]) -> Self:
+    def adapted(self, slices: Iterable[Tensor], threads: int = 1) -> Self:
         """The engine for the volume that some of the coarse slices, (H, W), come from, compiled."""
         few = list(slices)
-        engine = super().adapted(few)
-        engine._compile(few)
+        engine = super().adapted(few, threads)
+        engine._compile(few, threads)
         return engine
 
     @torch.inference_mode()
     def start(self, padded: Tensor) -> Callable[[], Tensor] | None:
         """See `Engine.start`; here it is done at once."""
-        if self._request is None:
+        if self._requests is None:
             raise RuntimeError("an engine computes after it was adapted to a volume")
         batch = _halves(padded) if self._in_two else padded
-        self._request.infer({0: batch.contiguous().numpy()}, share_inputs=True, share_outputs=True)
-        made = torch.from_numpy(self._request.get_output_tensor().data)
-        if isinstance(self.network, EspcnR):
-            image = self.network.added(padded, made)
-        else:
-            image = sub_pixel_shuffle(made, self.factor)
+        request = self._requests.get()
+        try:
+            request.infer({0: batch.contiguous().numpy()}, share_inputs=True, share_outputs=True)
+            made = torch.from_numpy(request.get_output_tensor().data)
+            if isinstance(self.network, EspcnR):
+                image = self.network.added(padded, made)
+            else:
+                image = sub_pixel_shuffle(made, self.factor)
+        finally:
+            self._requests.put(request)  # its output is not needed any more
         return lambda: image
 
     def free(self) -> None:
         """Nothing is kept."""
 
-    def _compile(self, slices: list[Tensor]) -> None:
+    def _compile(self, slices: list[Tensor], threads: int) -> None:
         few = [pad(image[None, None].float(), self.radius) for image in evenly(slices, _CALIBRATED_ON)]
         ranges = _ranges(self.network, few) if self.precision == "int8" else None
         model = _graph(self.network, ranges, self._in_two)
@@ -99,8 +104,12 @@ class OpenVINOEngine(Engine):
             "INFERENCE_PRECISION_HINT": "f32" if self.precision == "fp32" else "bf16",
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "NUM_STREAMS": threads,
         }
-        self._request = openvino.Core().compile_model(model, "CPU", hints).create_infer_request()
+        compiled = openvino.Core().compile_model(model, "CPU", hints)
+        self._requests = queue.SimpleQueue()
+        for _ in range(threads):
+            self._requests.put(compiled.create_infer_request())
 
 
 def _halves(image: Tensor) -> Tensor:

@@ -16,13 +16,17 @@ from espcn_core.intensity import IntensityMap
 from espcn_core.models.ranges import CONTRAST_RANGE, contrast_of, range_warning
 from espcn_core.upscaling.constant import SparingEngine
 from espcn_core.upscaling.engine import Engine, Say
+from espcn_core.upscaling.parallel import spread, threads_for
 from espcn_core.upscaling.slices import Slices, evenly, fill_gaps
 from espcn_core.upscaling.steps import Pass
 
 Array = npt.NDArray[Any]
 
 Write = Callable[[int, slice, slice, npt.NDArray[np.float32]], None]
-"""Gets the number of a fine slice, rows and columns of it, and their values in the networks' range."""
+"""Gets the number of a fine slice, rows and columns of it, and their values in the networks' range.
+
+Several threads call it, each for slices of its own.
+"""
 
 _LOOKED_AT = 16
 """Slices of a pass that its network is adapted to, and that are compared with those of its training."""
@@ -85,10 +89,13 @@ class Sweep:
 
     def run(self, write: Write, say: Say) -> Iterator[int]:
         """Write all fine slices; yields the number of coarse ones done, after each batch."""
-        engine = self._engine.adapted(torch.from_numpy(image) for image in self._few())
-        computed = SparingEngine(engine)
         slices = Slices(self._values.array, self._axis)
-        for numbers in _batches(len(slices), slices[0].size, engine.batch_pixels):
+        batches = list(_batches(len(slices), slices[0].size, self._engine.batch_pixels))
+        threads = threads_for(len(batches)) if self._engine.is_on_cpu else 1
+        engine = self._engine.adapted((torch.from_numpy(image) for image in self._few()), threads)
+        computed = SparingEngine(engine)
+
+        def done(numbers: range) -> int:
             batch = torch.from_numpy(np.stack(list(self._images(numbers))))[:, None]
             for piece in computed(batch, say):
                 for n, image in zip(numbers[piece.numbers], piece.image[:, 0].numpy(), strict=True):
@@ -96,7 +103,9 @@ class Sweep:
                         write(n, piece.columns, piece.rows, image.T)
                     else:
                         write(n, piece.rows, piece.columns, image)
-            yield len(numbers)
+            return len(numbers)
+
+        yield from spread(done, batches, threads)
 
     def _few(self) -> Iterator[npt.NDArray[np.float32]]:
         return self._images(evenly(range(self._values.count(self._axis)), _LOOKED_AT))

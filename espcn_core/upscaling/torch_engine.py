@@ -69,6 +69,7 @@ class TorchEngine(Engine):
         self.precision = precision_for(precision, device, isinstance(self.network, EspcnR))
         self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.device = device
+        self.is_on_cpu = device.type == "cpu"
         self._pinned = overlaps
 
     @torch.inference_mode()

@@ -18,7 +18,7 @@ from espcn_core.upscaling.engines import Engines
 from espcn_core.upscaling.finish import Agreement, Form, Thick, finish
 from espcn_core.upscaling.resample import nearest
 from espcn_core.upscaling.slices import Slices, restore_gaps
-from espcn_core.upscaling.steps import Plan, Step
+from espcn_core.upscaling.steps import Pass, Plan, Step
 from espcn_core.upscaling.sweep import Sweep, Values, Write, is_exchanged
 
 Array = npt.NDArray[Any]
@@ -215,14 +215,28 @@ def _done(
         sweep = Sweep(values, only, engines.load(only.model))
         if (warning := sweep.warning()) and warning not in notes:
             notes.append(warning)
-        results.append(np.empty((*grid.shape, *values.array.shape[3:]), written.dtype, order="F"))
-        for count in sweep.run(_fill(Slices(results[-1], only.slice_axis), written), notes.append):
+        shape = (*grid.shape, *values.array.shape[3:])
+        results.append((only.slice_axis, _empty(shape, written.dtype, only, len(step.passes) == 2)))
+        for count in sweep.run(_fill(Slices(results[-1][1], only.slice_axis), written), notes.append):
             tally.add(count)
-    made = results[0]
+    results.sort(key=lambda result: not result[1].flags.f_contiguous)
     if len(results) == 2 and step.axis is not None:
-        first, second = step.passes
-        blend(made, results.pop(), step.axis, (first.slice_axis, second.slice_axis), grid.spacing)
+        (first_axis, first), (second_axis, second) = results
+        blend(first, second, step.axis, (first_axis, second_axis), grid.spacing)
+        del results[1], second
+    made = results[0][1]
     return (made, None) if at_once else finish(Values(made, grid), step.grid, form, thick, tally.look)
+
+
+def _empty(shape: tuple[int, ...], dtype: np.dtype[Any], only: Pass, is_blended: bool) -> Array:
+    """A volume for a pass to fill, in Fortran order.
+
+    Of two that are blended, that of slices across the first axis has each slice side by side instead: what is
+    written slice by slice would be scattered over all of the memory.
+    """
+    if only.slice_axis or not is_blended:
+        return np.empty(shape, dtype, order="F")
+    return np.moveaxis(np.empty((*shape[1:], shape[0]), dtype, order="F"), -1, 0)
 
 
 def _fill(fine: Slices, form: Form) -> Write:
