@@ -11,7 +11,7 @@ import sys
 
 from espcn_core.cores import usable_cores
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
 _KEPT, _LARGE = 64 << 20, 16 << 20
 
 
@@ -20,7 +20,8 @@ def prepare() -> None:
 
     A network makes and drops some ten arrays of 4 to 16 MB for each slice. By default glibc gives each back
     to the system, which then clears every page anew: a third of a run. Here what is freed is kept, up to 64
-    MB, if it is smaller than 16 MB, so that whole volumes still go back.
+    MB, if it is smaller than 16 MB, so that whole volumes still go back. And it is kept for all threads
+    together, not for each.
 
     Threads of OpenMP wait for their next work by turning in a circle, and those of OpenVINO miss a core
     meanwhile. They are to sleep after some microseconds. And they are as many as the process may use.
@@ -40,3 +41,4 @@ def prepare() -> None:
             malloc = ctypes.CDLL(None).mallopt
             malloc(_MMAP_THRESHOLD, _LARGE)
             malloc(_TRIM_THRESHOLD, _KEPT)
+            malloc(_ARENA_MAX, 1)

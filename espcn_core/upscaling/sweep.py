@@ -90,8 +90,9 @@ class Sweep:
     def run(self, write: Write, say: Say) -> Iterator[int]:
         """Write all fine slices; yields the number of coarse ones done, after each batch."""
         slices = Slices(self._values.array, self._axis)
-        batches = list(_batches(len(slices), slices[0].size, self._engine.batch_pixels))
-        threads = threads_for(len(batches)) if self._engine.is_on_cpu else 1
+        count, pixels, at_once = len(slices), slices[0].size, self._engine.batch_pixels
+        threads = threads_for(len(_batches(count, pixels, at_once))) if self._engine.is_on_cpu else 1
+        batches = _batches(count, pixels, at_once // threads)
         engine = self._engine.adapted((torch.from_numpy(image) for image in self._few()), threads)
         computed = SparingEngine(engine)
 
@@ -131,8 +132,7 @@ def is_exchanged(only: Pass, engine: Engine) -> bool:
     raise RequestError(f"model {only.model} has scale {has}, not {wants}")
 
 
-def _batches(count: int, pixels: int, pixels_at_once: int) -> Iterator[range]:
+def _batches(count: int, pixels: int, pixels_at_once: int) -> list[range]:
     """Ranges of slice numbers, each of about as many pixels as the engine takes at once."""
     size = max(1, pixels_at_once // pixels)
-    for start in range(0, count, size):
-        yield range(start, min(start + size, count))
+    return [range(start, min(start + size, count)) for start in range(0, count, size)]
