@@ -31,6 +31,10 @@ Several threads call it, each for slices of its own.
 _LOOKED_AT = 16
 """Slices of a pass that its network is adapted to, and that are compared with those of its training."""
 
+_SHARED = 2
+"""Batches on a CPU are smaller by this, for each of several threads holds one. It does not depend on their
+number, for the size of a batch changes last bits."""
+
 
 @dataclass(frozen=True, eq=False)
 class Values:
@@ -90,9 +94,9 @@ class Sweep:
     def run(self, write: Write, say: Say) -> Iterator[int]:
         """Write all fine slices; yields the number of coarse ones done, after each batch."""
         slices = Slices(self._values.array, self._axis)
-        count, pixels, at_once = len(slices), slices[0].size, self._engine.batch_pixels
-        threads = threads_for(len(_batches(count, pixels, at_once))) if self._engine.is_on_cpu else 1
-        batches = _batches(count, pixels, at_once // threads)
+        at_once = self._engine.batch_pixels // (_SHARED if self._engine.is_on_cpu else 1)
+        batches = _batches(len(slices), slices[0].size, at_once)
+        threads = threads_for(len(batches)) if self._engine.is_on_cpu else 1
         engine = self._engine.adapted((torch.from_numpy(image) for image in self._few()), threads)
         computed = SparingEngine(engine)
 
