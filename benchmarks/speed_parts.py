@@ -6,6 +6,7 @@ import argparse
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -63,10 +64,11 @@ def parts_of(source: Path, task: str, device: str) -> dict[str, float]:
 
 
 class Counted:
-    """Adds up the time that engines take for their networks."""
+    """Adds up the time in which engines compute their networks, one or several at once."""
 
     def __init__(self, engines: Sequence[Engine]) -> None:
         self.seconds = 0.0
+        self._running, self._since, self._lock = 0, 0.0, threading.Lock()
         self._kinds = {type(engine): type(engine).start for engine in engines}
 
     def __enter__(self) -> Counted:
@@ -80,12 +82,21 @@ class Counted:
 
     def _timed(self, start: Callable[..., Any]) -> Callable[..., Any]:
         def timed(engine: Engine, padded: torch.Tensor) -> Any:
-            started = time.perf_counter()
-            wait = start(engine, padded)
-            self.seconds += time.perf_counter() - started
-            return wait
+            self._count(1)
+            try:
+                return start(engine, padded)
+            finally:
+                self._count(-1)
 
         return timed
+
+    def _count(self, more: int) -> None:
+        with self._lock:
+            now = time.perf_counter()
+            if self._running:
+                self.seconds += now - self._since
+            self._since = now
+            self._running += more
 
 
 def starting() -> float:
