@@ -16,7 +16,7 @@ _KEPT, _LARGE = 64 << 20, 16 << 20
 
 
 def prepare() -> None:
-    """Set how memory is kept and how threads wait; before torch is imported, for it reads that once.
+    """Set how memory is kept and how threads wait; before torch and NumPy are imported, which read that once.
 
     A network makes and drops some ten arrays of 4 to 16 MB for each slice. By default glibc gives each back
     to the system, which then clears every page anew: a third of a run. Here what is freed is kept, up to 64
@@ -26,6 +26,9 @@ def prepare() -> None:
     Threads of OpenMP wait for their next work by turning in a circle, and those of OpenVINO miss a core
     meanwhile. They are to sleep after some microseconds. And they are as many as the process may use.
 
+    NumPy multiplies matrices by OpenBLAS, whose own threads wait for one another in circles too: where the
+    cores have other work, that takes many times as long as one thread alone, which is enough for a slice.
+
     Python looks for unreachable cycles again and again while torch, with its half a million objects, is
     imported, and once more at the end: together 0.4 s. It is to look less often, and not at the end.
 
@@ -34,6 +37,7 @@ def prepare() -> None:
     if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = "10000"
     os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.set_threshold(50_000)
     atexit.register(gc.freeze)
     if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):

@@ -14,7 +14,6 @@ from espcn_core.grid import Grid
 from espcn_core.intensity import IntensityMap
 from espcn_core.upscaling.consistency import Consistency
 from espcn_core.upscaling.likeliest import likeliest_profile
-from espcn_core.upscaling.parallel import spread, threads_for
 from espcn_core.upscaling.resample import cubic_weights
 from espcn_core.upscaling.slices import Slices
 from espcn_core.upscaling.sweep import Values
@@ -24,9 +23,6 @@ Image = npt.NDArray[np.float32]
 
 
 _FLOAT32 = np.dtype(np.float32)
-
-_Seen = tuple[float, float, float]
-"""Of a slice: the largest deviation, and the least and the largest value that thick slices have there."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +102,7 @@ def finish(
     form : Form
     thick : Thick, optional
     each : callable
-        Called after each slice, in this thread; what it raises ends the work.
+        Called after each slice; what it raises ends the work.
 
     Returns
     -------
@@ -134,19 +130,14 @@ def finish(
         array = np.empty((*grid.shape, *array.shape[3:]), form.dtype, order="F")
     judge = None if thick is None or thick.profile is None else _Judge(thick, thick.profile, grid, across)
     slices = Slices(array, across)
-
-    def write(n: int) -> _Seen:
-        (image,) = made.filled(across, [n])
+    for n, image in enumerate(made.filled(across, range(len(slices)))):
         image = image if first is None else first @ image
         image = image if second is None else image @ second.T
         if judge is not None and judge.enforced:
             image = judge.changed(image, n)
         slices[n][...] = form.written(image)
-        return (0.0, np.inf, -np.inf) if judge is None else judge.seen(form.read(slices[n]), n)
-
-    for seen in spread(write, range(len(slices)), threads_for(len(slices))):
         if judge is not None:
-            judge.add(seen)
+            judge.look(form.read(slices[n]), n)
         each()
     return array, None if judge is None else judge.agreement
 
@@ -175,18 +166,14 @@ class _Judge:
         fine = self._relation(self._upright(image), self._said(number))
         return self._upright(fine)
 
-    def seen(self, image: Image, number: int) -> _Seen:
-        """What a fine slice has to be taken account of for. Threads may ask."""
+    def look(self, image: Image, number: int) -> None:
+        """Take account of a fine slice."""
         said = self._said(number)
         lacking = self._relation.lacking(self._upright(image), said)
+        self._most = max(self._most, float(np.abs(lacking).max()))
         finite = said[np.isfinite(said)]
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (np.inf, -np.inf)
-        return float(np.abs(lacking).max()), low, high
-
-    def add(self, seen: _Seen) -> None:
-        """Take account of it."""
-        self._most = max(self._most, seen[0])
-        self._low, self._high = min(self._low, seen[1]), max(self._high, seen[2])
+        if finite.size:
+            self._low, self._high = min(self._low, float(finite.min())), max(self._high, float(finite.max()))
 
     def _said(self, number: int) -> Image:
         (image,) = self._values.raw(self._across, [number])

@@ -18,7 +18,7 @@ print(json.dumps([dict(os.environ), gc.get_threshold()[0]]))
 
 
 def prepared(**environment):
-    base = {k: v for k, v in os.environ.items() if not k.startswith(("OMP", "GOMP", "MALLOC"))}
+    base = {k: v for k, v in os.environ.items() if not k.startswith(("OMP", "GOMP", "OPENBLAS", "MALLOC"))}
     done = subprocess.run(
         [sys.executable, "-c", SHOW], env={**base, **environment}, capture_output=True, text=True, check=True
     )
@@ -29,10 +29,13 @@ def test_threads_do_not_turn_in_circles_and_garbage_is_looked_for_less_often():
     environment, threshold = prepared()
     assert environment["GOMP_SPINCOUNT"] == "10000"
     assert 1 <= int(environment["OMP_NUM_THREADS"]) <= (os.cpu_count() or 1)
+    assert environment["OPENBLAS_NUM_THREADS"] == "1"
     assert threshold == 50_000
 
 
-@pytest.mark.parametrize("name", ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS"])
+@pytest.mark.parametrize(
+    "name", ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"]
+)
 def test_what_the_user_has_set_stays(name):
     environment, _ = prepared(**{name: "7"})
     assert environment[name] == "7"

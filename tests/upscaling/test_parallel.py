@@ -7,7 +7,7 @@ import torch
 
 from espcn_core.errors import CancelledError
 from espcn_core.grid import Grid
-from espcn_core.upscaling import blend, finish, sweep
+from espcn_core.upscaling import blend, sweep
 from espcn_core.upscaling.engines import Engines
 from espcn_core.upscaling.parallel import spread, threads_for
 from espcn_core.upscaling.plan import Request, make_plan
@@ -103,7 +103,7 @@ def test_several_threads_change_no_bit(monkeypatch, engine, request_):
             asked.append(count)
             return threads
 
-        for module in (sweep, blend, finish):
+        for module in (sweep, blend):
             monkeypatch.setattr(module, "threads_for", threads_for)
         return run(plan, array, engines=engines)
 
