@@ -204,7 +204,7 @@ def _keep(options: argparse.Namespace, name: str, number: int) -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--count", type=int, default=200_000, help="inputs of all readers together")
+    parser.add_argument("--count", type=int, default=210_000, help="inputs of all readers together")
     parser.add_argument("--seconds", type=float, default=0, help="most time for each reader; 0 for none")
     parser.add_argument(
         "--only", action="append", choices=TARGETS, help="a reader; may be given several times"

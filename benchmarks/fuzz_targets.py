@@ -21,6 +21,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.nifti1 import Nifti1Extension, Nifti1PairHeader
 
+from benchmarks.fuzz_manifests import manifests, read_manifest
 from benchmarks.fuzz_mutations import Part
 from espcn_core.errors import VolumeError
 from espcn_core.figshare import open_source, pack
@@ -57,7 +58,7 @@ class Target:
 
 
 def _squeezed(plain: bytes) -> bytes:
-    return gzip.compress(plain, 1)
+    return gzip.compress(plain, 1, mtime=0)
 
 
 def _volume(path: Path) -> int:
@@ -204,7 +205,7 @@ def _dicom() -> list[Input]:
     enhanced.SharedFunctionalGroupsSequence, enhanced.PerFrameFunctionalGroupsSequence = [shared], groups
     found.append([Part("0.dcm", content(enhanced))])
     run = one(0, explicit)
-    run.compress("1.2.840.10008.1.2.5")
+    run.compress("1.2.840.10008.1.2.5", generate_instance_uid=False)
     found.append([Part("0.dcm", content(run))])
     image = sitk.GetImageFromArray(np.arange(64 * 64, dtype=np.uint16).reshape(1, 64, 64) % 900)
     for kind in ("JPEG", "JPEG2000"):
@@ -216,7 +217,16 @@ def _dicom() -> list[Input]:
             writer.SetFileName(str(path))
             writer.SetImageIO("GDCMImageIO")
             writer.Execute(image)
-            found.append([Part("0.dcm", path.read_bytes())])
+            data = pydicom.dcmread(path)
+        for name in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"):
+            setattr(data, name, "1.2.3")  # they are others in each run
+        data.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+        for name in ("StudyDate", "StudyTime", "SeriesDate", "SeriesTime", "ContentDate", "ContentTime"):
+            if name in data:
+                setattr(data, name, "")
+        data.ImagePositionPatient, data.ImageOrientationPatient = [0, 0, 0], [1, 0, 0, 0, 1, 0]
+        data.PixelSpacing, data.SliceThickness = [0.8, 0.7], 2.5
+        found.append([Part("0.dcm", content(data))])
     return found
 
 
@@ -314,7 +324,7 @@ def _archives() -> list[Input]:
     def zipped(name: str, method: int, content: bytes) -> bytes:
         stream = io.BytesIO()
         with zipfile.ZipFile(stream, "w", method) as archive:
-            archive.writestr(name, content)
+            archive.writestr(zipfile.ZipInfo(name), content, method)  # without the time of day
         return stream.getvalue()
 
     stored, deflated = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
@@ -357,4 +367,5 @@ TARGETS = {
     "mat": Target(_read_source, _mats, 0.04),
     "packed": Target(_read_source, _packed, 0.03),
     "archive": Target(_read_archive, _archives, 0.03),
+    "manifest": Target(read_manifest, manifests, 0.05),
 }

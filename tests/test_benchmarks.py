@@ -51,6 +51,12 @@ def test_the_rate_of_training_is_measured_for_a_recipe(figshare_dir, tmp_path):
     assert 0 < float(re.fullmatch(r"ratio ([\d.]+)", lines[3])[1]) < 5
 
 
+def test_the_page_of_a_cohort_is_small():
+    lines = command("benchmarks.report_page", "--count", 50).splitlines()
+    assert float(re.fullmatch(r"50 volumes: ([\d.]+) kB each", lines[0])[1]) < 8
+    assert re.fullmatch(r"written in [\d.]+ s with \d+ MB more in memory", lines[1])
+
+
 def test_the_demo_shows_the_gain_and_draws_the_picture(tmp_path):
     printed = command("benchmarks.demo", "--out", tmp_path)
     last = printed.splitlines()[-3:]

@@ -13,14 +13,21 @@ if TYPE_CHECKING:
 
 def status(
     folder: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="The output folder of an upscale call.")],
+    merge: Annotated[
+        bool,
+        typer.Option("--merge", help="First put what the parts of a cohort (--part) kept into one manifest."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
     """Say how far a cohort is: what is done, what failed and why, and the time left.
 
-    It reads the manifest of the folder, while a run goes on or after, and changes nothing.
+    It reads the manifests of the folder, while runs go on or after, and changes nothing without --merge.
     """
+    from espcn_core.cohort.parts import merge_parts
     from espcn_core.cohort.status import read_status
 
+    if merge:
+        merge_parts(folder)
     found = read_status(folder)
     print(_as_json(found) if as_json else "\n".join(_lines(folder, found)))
 
@@ -52,7 +59,8 @@ def _as_json(found: Status) -> str:
 
 def _line(text: str) -> str:
     """In one line, and printable whatever the names of files are."""
-    return " ".join(text.split()).encode("utf-8", "backslashreplace").decode()
+    text = " ".join(text.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _duration(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -45,6 +46,14 @@ def upscale(
         typer.Option(
             "--bids",
             help="The input is a BIDS data set: write a derivative one of its anatomical images.",
+            rich_help_panel=_FILES,
+        ),
+    ] = False,
+    keep_headers: Annotated[
+        bool,
+        typer.Option(
+            "--keep-headers",
+            help="With --bids: sidecars also say all that those of the input do, names and dates too.",
             rich_help_panel=_FILES,
         ),
     ] = False,
@@ -190,11 +199,39 @@ def upscale(
             metavar="N", min=1, help="Files at a time, each in a process of its own.", rich_help_panel=_RUN
         ),
     ] = 1,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="Do part I of N alone, as one job of an array; see docs/cluster.md.",
+            show_default="all",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS|slurm",
+            help="Work on the cluster of a Dask scheduler, tcp://HOST:8786, or on --jobs N workers of Slurm.",
+            show_default="this machine",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     log: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
             help="Add a line of JSON for the start, each file and the summary.",
+            show_default="no",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="FILE.html",
+            help="Write a page that shows every result beside its input, the worst first.",
             show_default="no",
             rich_help_panel=_RUN,
         ),
@@ -221,10 +258,14 @@ def upscale(
     from espcn_core.cli.requests import bids_jobs_of, check_request, check_slice_thickness, parse_request
     from espcn_core.cli.worker import COMMAND
     from espcn_core.cohort.jobs import check_anonymous, find_jobs, folder_of
+    from espcn_core.cohort.page import Call, check_page, words_of, write_page
+    from espcn_core.cohort.parts import parse_part
     from espcn_core.cohort.run import Manner, run_cohort
+    from espcn_core.cohort.settings import parameters_of
     from espcn_core.cohort.work import Wanted
     from espcn_core.upscaling.engines import Engines
 
+    started = time.monotonic()
     folder: Path | None
     request = parse_request(scale, spacing, isotropic, plane, model)
     check_slice_thickness(slice_thickness)
@@ -238,6 +279,8 @@ def upscale(
         if left_out and not quiet:
             reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
             typer.echo(f"left out in {inputs[0]}: {reasons}", err=True)
+    elif keep_headers:
+        raise RequestError("--keep-headers goes with --bids, which alone writes sidecars: leave it out")
     elif output is None:
         raise RequestError("--output is missing: name a file for one input file, a folder otherwise")
     else:
@@ -251,14 +294,30 @@ def upscale(
         raise RequestError(
             "--existing resume goes with an output folder, which keeps a manifest: use --existing skip"
         )
+    if page is not None:
+        check_page(page, found, folder, dry_run=dry_run)
     if anonymise:
         check_anonymous(found)
+    mine = None if part is None else parse_part(part)
+    if mine is not None:
+        if folder is None:
+            raise RequestError("--part goes with an output folder, which keeps its manifest: name one")
+        if page is not None:
+            raise RequestError("--report shows a whole cohort: merge its parts first, and leave --part out")
+        found = mine.of(found)
+    if scheduler is not None and (mine is not None or folder is None):
+        raise RequestError("--scheduler goes with an output folder, and without --part: leave one out")
     engines = Engines(device, precision, engine)
     check_request(request, engines)
 
-    wanted = Wanted(request, dtype, slice_thickness, consistent, force, dry_run, anonymise)
+    wanted = Wanted(
+        request, dtype, slice_thickness, consistent, force, dry_run, anonymise, page is not None, keep_headers
+    )
     debug = bool(context.find_root().params.get("debug"))
-    manner = Manner(folder, existing, suffix, (device, precision, engine), jobs, COMMAND, debug)
+    manner = Manner(
+        folder, existing, suffix, (device, precision, engine), jobs, COMMAND, debug, mine, scheduler,
+        (lambda line: None) if quiet else (lambda line: typer.echo(line, err=True)),
+    )  # fmt: skip
     listing = Listing() if as_json else None
     written = Log(log) if log is not None else None
     if written is not None:
@@ -284,6 +343,11 @@ def upscale(
         written.conclude(counts)
     if listing is not None:
         listing.conclude(engines.place)
+    if page is not None and folder is not None:
+        trusted = any(job.trust is not None for job in found)
+        asked = words_of(parameters_of(wanted, precision=precision, engine=engine, trust=trusted))
+        call = Call(list(map(str, inputs)), str(folder), asked, time.monotonic() - started)
+        write_page(page, found, folder, call)
     raise typer.Exit(_exit_code(counts))
 
 

@@ -1,11 +1,11 @@
 """What a derivative BIDS data set says of its images: sidecars, and the description of the data set.
 
-Fields follow the BIDS specification, 1.11. No free text of the source is
-copied.
+Fields follow the BIDS specification, 1.11. No free text of the source is copied unless that is asked for.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import math
@@ -46,11 +46,40 @@ _WORDS = {
     "MRAcquisitionType": ("1D", "2D", "3D"),
     "ContrastBolusIngredient": ("IODINE", "GADOLINIUM", "CARBON DIOXIDE", "BARIUM", "XENON"),
 }
+_OURS = frozenset(
+    "Description Sources RawSources SkullStripped Resolution SliceThickness SpatialReference "
+    "SuperResolution".split()
+)
+"""Fields that are said of a result anew, or not at all."""
+
+_UNTRUE = frozenset(
+    # slices: when each was acquired, how many there are and where
+    "SliceTiming SpacingBetweenSlices NumberOfSlices SliceLocation SliceOrder "
+    # sizes of matrix and voxels, and times that are told per line of the matrix
+    "AcquisitionMatrix AcquisitionMatrixPE AcquisitionVoxelSize BaseResolution BandwidthPerPixelPhaseEncode "
+    "Columns Density EffectiveEchoSpacing ImageDimensions MatrixSize NumberOfFrames PixelSize PixelSizeUnits "
+    "PixelSpacing "
+    "ReconMatrix ReconMatrixPE Rows TotalReadoutTime VoxelSize "
+    # where voxels lie: of one image in the scanner, or counted in voxels
+    "AnatomicalLandmarkCoordinates AnatomicalLandmarkCoordinateSystem AnatomicalLandmarkCoordinateUnits "
+    "ChunkTransformationMatrix ChunkTransformationMatrixAxis FiducialsCoordinates ImageOrientationPatient "
+    "ImageOrientationPatientDICOM ImageOrientationText ImagePositionPatient IntendedFor VolumeAffineMatrix "
+    # what the very file is: an original, of a series, of a name, with a table for each slice of it
+    "BidsGuess ConversionSoftware ConversionSoftwareVersion ImageType InstanceNumber SeriesInstanceUID "
+    "SOPClassUID SOPInstanceUID dcmmeta_affine dcmmeta_reorient_transform dcmmeta_shape dcmmeta_slice_dim "
+    "dcmmeta_version global time".split()
+)
+"""Fields of BIDS, dcm2niix and dcmstack that are true of a source, and not of a finer image made from it."""
+
+_DEEPEST = 8  # levels of lists and objects in a field that is kept
+_MOST = 1 << 19
+"""Characters of what is kept: with what is said anew, less than this package reads of a sidecar."""
+
 _LICENCE = re.compile(r"PD|CC0(-1\.0)?|PDDL(-1\.0)?|ODbL(-1\.0)?|CC-BY(-NC)?(-SA|-ND)?(-\d\.\d)?", re.I)
 _DOI = re.compile(r"(?:doi:|https://doi\.org/)?(?P<name>10\.\d{4,9}/[0-9A-Za-z._;()/:-]{1,80})")
 
 
-def describe(job: Job, plan: Plan, cards: Sequence[Card]) -> list[str]:
+def describe(job: Job, plan: Plan, cards: Sequence[Card], *, keep_headers: bool = False) -> list[str]:
     """Write the sidecar of a result, and the description of the data set where it is missing or another.
 
     Parameters
@@ -61,11 +90,13 @@ def describe(job: Job, plan: Plan, cards: Sequence[Card]) -> list[str]:
         What was done.
     cards : sequence of Card
         Of the models that did it.
+    keep_headers : bool
+        Copy the source's other metadata too, as `kept_headers` does.
 
     Returns
     -------
     list of str
-        What the user should know: sidecars of the source that cannot be read.
+        What the user should know: sidecars that cannot be read, and metadata that cannot be kept.
 
     Raises
     ------
@@ -82,7 +113,13 @@ def describe(job: Job, plan: Plan, cards: Sequence[Card]) -> list[str]:
             _write(output / "README", _README)
         _write(output / DESCRIPTION, json.dumps(description, indent=2) + "\n")
     metadata, notes = inherited(job)
-    _write(job.sidecar, json.dumps(sidecar_of(job.label, metadata, plan, cards), indent=2) + "\n")
+    content = sidecar_of(job.label, metadata, plan, cards)
+    if keep_headers:
+        kept, left_out = kept_headers(metadata)
+        content = {**content, **kept, **content}
+        if left_out:
+            notes.append(f"{left_out} of its metadata are too large or no JSON, and are left out")
+    _write(job.sidecar, json.dumps(content, indent=2) + "\n")
     return notes
 
 
@@ -149,6 +186,27 @@ def sidecar_of(label: Path, metadata: Mapping[str, Any], plan: Plan, cards: Sequ
         "Spacing": [round(mm, 6) for mm in target],
     }
     return content
+
+
+def kept_headers(metadata: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
+    """The metadata of a source that may stay in a result's sidecar as they are, texts too.
+
+    Returns
+    -------
+    kept : dict
+        All but what this program writes and what is not true of a result.
+    left_out : int
+        How many others are too large, too deep or no JSON.
+    """
+    kept, size = {}, 0
+    candidates = {name: value for name, value in metadata.items() if name not in _OURS | _UNTRUE}
+    for name, value in candidates.items():
+        if not _is_deeper(value, _DEEPEST):
+            with contextlib.suppress(ValueError):  # NaN is no JSON
+                longer = len(json.dumps({name: value}, indent=2, allow_nan=False))
+                if size + longer <= _MOST:
+                    kept[name], size = value, size + longer
+    return kept, len(candidates) - len(kept)
 
 
 def inherited(job: Job) -> tuple[dict[str, Any], list[str]]:
@@ -220,6 +278,12 @@ def _thickness(before: Any, plan: Plan) -> float | None:
     else:
         return None
     return float(before) if math.isclose(source[axis], target[axis], rel_tol=1e-3) else round(target[axis], 6)
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects are nested deeper than so many levels."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(levels == 0 or _is_deeper(item, levels - 1) for item in inner)
 
 
 def _reference(before: Any) -> str | None:

@@ -18,24 +18,33 @@ else:
     import fcntl
 
 NAME = ".espcn-core.lock"
+_AS_IT_IS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # whoever put a link or a pipe there
 _TRIES, _PAUSE = 5, 0.05  # `is_held` holds it for a moment
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, name: str = NAME, *, shared: bool = False) -> Iterator[None]:
     """Hold a lock on a folder, which the system releases when the process ends in whatever way.
 
     It is one on a file in it, which is removed at the end.
+
+    Parameters
+    ----------
+    folder : Path
+    name : str
+        Of the file.
+    shared : bool
+        Whether others may hold it too, if they share it.
 
     Raises
     ------
     RequestError
         If another process holds it.
     """
-    path = folder / NAME
+    path = folder / name
     for _ in range(_TRIES):
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        if _lock(handle) and _is_at(handle, path):
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | _AS_IT_IS, 0o666)
+        if _lock(handle, shared=shared) and _is_at(handle, path):
             break
         os.close(handle)
         time.sleep(_PAUSE)
@@ -48,14 +57,15 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
-            path.unlink()  # before the lock is released, so that it is nobody else's
+            if not shared or _lock(handle):  # the last one
+                path.unlink()  # before the lock is released, so that it is nobody else's
         os.close(handle)
 
 
-def is_held(folder: Path) -> bool:
-    """Whether a run that is alive writes into a folder."""
+def is_held(folder: Path, name: str = NAME) -> bool:
+    """Whether a run that is alive writes into a folder, and holds the lock alone."""
     try:
-        handle = os.open(folder / NAME, os.O_RDONLY)
+        handle = os.open(folder / name, os.O_RDONLY | _AS_IT_IS)
     except OSError:
         return False
     try:

@@ -6,19 +6,24 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from espcn_core.cohort.guard import check, connected, is_empty, is_inside
 from espcn_core.cohort.jobs import Job
+from espcn_core.cohort.merging import merge_into
 from espcn_core.cohort.settings import canonical
 from espcn_core.cohort.stamps import Stamp
 from espcn_core.cohort.work import Outcome
 from espcn_core.errors import EspcnError, ManifestError, RequestError
 
 NAME = ".espcn-core.sqlite"
+NEXT = "\x1e"
+"""Between two sentences of one value."""
+
 _VERSION = 1
 _SCHEMA = """
 CREATE TABLE runs (
@@ -34,6 +39,12 @@ CREATE TABLE jobs (
     voxels INTEGER, seconds REAL, ended REAL, error TEXT
 ) WITHOUT ROWID;
 """
+_GLANCES = """
+CREATE TABLE IF NOT EXISTS glances (
+    output PRIMARY KEY, coarse BLOB, fine BLOB, width INTEGER, height INTEGER, view TEXT, difference REAL,
+    plan TEXT, notes TEXT
+)
+"""  # rows are long, so they are beside those that every run reads
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,9 @@ class Manifest:
     ----------
     folder : Path
         The output folder. Its manifest is made if there is none.
+    name : str
+        Of the file. One that is not the main one is kept without a log in shared memory, which only processes
+        of one machine see.
     read_only : bool
         Only look into a manifest that is there.
 
@@ -79,22 +93,38 @@ class Manifest:
         If it cannot be written, here and in all methods.
     """
 
-    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+    def __init__(self, folder: Path, name: str = NAME, *, read_only: bool = False) -> None:
         self._folder = folder
-        self.path = folder / NAME
+        self.path = folder / name
         self._run = 0
         self._read_only = read_only
         if read_only:
             self._base = open_to_read(self.path)
             return
         with self._saying():
-            self._base = sqlite3.connect(self.path, isolation_level=None, timeout=10)
-            self._base.execute("PRAGMA journal_mode = WAL")
-            self._base.execute("PRAGMA synchronous = NORMAL")
+            self._base = connected(self.path)
+        try:
+            self._begin()
+        except BaseException:
+            self._base.close()
+            raise
+
+    def _begin(self) -> None:
+        """Look at what is there, and make what is missing."""
+        with self._saying():
             version = self._base.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
+            fresh = version == 0 and is_empty(self._base, self.path)
+        if not fresh:
+            check_version(self.path, version)
+        with self._saying():
+            if not fresh:
+                check(self._base, self.path, _SCHEMA, _GLANCES, whole=True)
+            alone = self.path.name == NAME
+            self._base.execute(f"PRAGMA journal_mode = {'WAL' if alone else 'DELETE'}")
+            self._base.execute(f"PRAGMA synchronous = {'NORMAL' if alone else 'FULL'}")
+            if fresh:
                 self._base.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = {_VERSION};COMMIT;")
-        check_version(self.path, version or _VERSION)
+            self._base.execute(_GLANCES)
 
     def __enter__(self) -> Manifest:
         return self
@@ -107,6 +137,10 @@ class Manifest:
             self._base.execute("UPDATE jobs SET state = 'waiting' WHERE state = 'running'")
             self._base.execute("UPDATE runs SET ended = ? WHERE id = ?", (time.time(), self._run))
             self._base.execute("PRAGMA journal_mode = DELETE")
+        self.close()
+
+    def close(self) -> None:
+        """As it is, which is all there is to do for one that is only read."""
         self._base.close()
 
     def made_otherwise(self, suffix: str, parameters: str) -> list[str]:
@@ -116,7 +150,10 @@ class Manifest:
         )
         with self._saying():
             rows = self._base.execute(sentence, (suffix, parameters)).fetchall()
-        return [made for output, made in rows if (self._folder / os.fsdecode(output)).exists()]
+        return [made for output, made in rows if self._is_there(output)]
+
+    def _is_there(self, output: str | bytes) -> bool:
+        return is_inside(output) and os.path.exists(self._folder / os.fsdecode(output))
 
     def models(self, suffix: str) -> list[str]:
         """The different sets of weights, as JSON, that results with a suffix were made with."""
@@ -144,7 +181,7 @@ class Manifest:
             sentence = "INSERT INTO runs (started, process, jobs, version) VALUES (?, ?, ?, ?)"
             self._run = int(self._base.execute(sentence, values).lastrowid or 0)
 
-    def expect(self, jobs: Iterable[Job], suffix: str, size_of: Iterable[int | None]) -> None:
+    def expect(self, jobs: Sequence[Job], suffix: str, size_of: Iterable[int | None]) -> None:
         """These are to be done, and what is there of them is not to be relied on."""
         rows = (
             (self.key(job), suffix, self._run, stored(job.label or job.source.name), size)
@@ -156,8 +193,8 @@ class Manifest:
                 "VALUES (?, ?, ?, ?, ?, 'waiting')",
                 rows,
             )
-        with self._saying():  # on the disk itself, before a result is
-            self._base.execute("PRAGMA wal_checkpoint(FULL)")
+            self._base.executemany("DELETE FROM glances WHERE output = ?", ((self.key(j),) for j in jobs))
+        self.flush()  # before a result is there
 
     def start(self, job: Job) -> None:
         """Somebody works on a job."""
@@ -175,7 +212,7 @@ class Manifest:
         values = (
             outcome.state, *stamps[0], parameters, canonical(outcome.models), outcome.place, *stamps[1],
             None if trust is None else self._relative(trust), *stamps[2],
-            outcome.voxels, outcome.seconds, time.time(), outcome.error, self.key(outcome.job),
+            outcome.voxels, outcome.seconds, time.time(), _text(outcome.error), self.key(outcome.job),
         )  # fmt: skip
         sentence = (
             "UPDATE jobs SET state = ?, input_size = coalesce(?, input_size), input_mtime_ns = ?, "
@@ -184,7 +221,27 @@ class Manifest:
             "seconds = ?, ended = ?, error = ? WHERE output = ?"
         )
         with self._saying():
+            if (seen := outcome.glance) is not None:
+                self._base.execute(
+                    "INSERT OR REPLACE INTO glances VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (self.key(outcome.job), seen.coarse, seen.fine, seen.width, seen.height, seen.view,
+                     seen.difference, _text(outcome.plan) or "", _text(NEXT.join(outcome.notes))),
+                )  # fmt: skip
             self._base.execute(sentence, values)
+
+    def merge(self, others: Iterable[sqlite3.Connection]) -> None:
+        """Take over what other manifests say, in one transaction; of two rows for a result the newer wins.
+
+        It may be done again.
+        """
+        with self._saying(), self._transaction():
+            for other in others:
+                merge_into(self._base, other)
+
+    def flush(self) -> None:
+        """Have all on the disk itself."""
+        with self._saying():
+            self._base.execute("PRAGMA wal_checkpoint(FULL)")
 
     def retime(self, job: Job, read: Stamp, wrote: tuple[Stamp, ...]) -> None:
         """Files have other times than when they were kept, and the same bytes."""
@@ -202,7 +259,7 @@ class Manifest:
         return self._relative(job.target)
 
     def _relative(self, path: Path) -> str | bytes:
-        return stored(path.relative_to(self._folder) if path.is_relative_to(self._folder) else path.resolve())
+        return relative(path, self._folder)
 
     def _one(self, sentence: str, *values: Any) -> tuple[Any, ...] | None:
         with self._saying():
@@ -227,6 +284,13 @@ class Manifest:
             raise unreadable(self.path, error) from None
 
 
+def in_memory() -> sqlite3.Connection:
+    """An empty manifest that is nowhere on a disk, for sums."""
+    base = sqlite3.connect(":memory:", isolation_level=None)
+    base.executescript(_SCHEMA)
+    return base
+
+
 def open_to_read(path: Path) -> sqlite3.Connection:
     """A connection to a manifest that is there, which writes nothing.
 
@@ -236,11 +300,17 @@ def open_to_read(path: Path) -> sqlite3.Connection:
         As `Manifest`.
     """
     try:
-        base = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-        version = base.execute("PRAGMA user_version").fetchone()[0]
+        base = connected(path, read_only=True)
     except sqlite3.DatabaseError as error:
         raise unreadable(path, error) from None
-    check_version(path, version)
+    try:
+        check_version(path, base.execute("PRAGMA user_version").fetchone()[0])
+        check(base, path, _SCHEMA, _GLANCES, whole=False)
+    except BaseException as error:
+        base.close()
+        if isinstance(error, sqlite3.DatabaseError):
+            raise unreadable(path, error) from None
+        raise
     return base
 
 
@@ -262,6 +332,11 @@ def unreadable(path: Path, error: sqlite3.Error) -> EspcnError:
     return ManifestError(f"{path} cannot be used: {error}; see whether its disk is full or may be written to")
 
 
+def relative(path: Path, folder: Path) -> str | bytes:
+    """A path below an output folder as its manifest names it."""
+    return stored(path.relative_to(folder) if path.is_relative_to(folder) else path.resolve())
+
+
 def stored(path: str | Path) -> str | bytes:
     """A path as text, or as bytes where it is no text."""
     try:
@@ -269,3 +344,8 @@ def stored(path: str | Path) -> str | bytes:
         return os.fspath(path)
     except UnicodeEncodeError:
         return os.fsencode(path)
+
+
+def _text(sentence: str | None) -> str | None:
+    """A sentence that may name a file whose name is no text: its bytes are written as \\udcff."""
+    return None if sentence is None else sentence.encode(errors="backslashreplace").decode()

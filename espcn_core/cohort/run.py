@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from espcn_core.cohort.choice import Existing, choose
 from espcn_core.cohort.jobs import Job, clear_leftovers_of
 from espcn_core.cohort.lock import locked
 from espcn_core.cohort.manifest import NAME, Manifest
+from espcn_core.cohort.parts import Part, PartManifest, refuse_other_parts
 from espcn_core.cohort.settings import parameters_of
 from espcn_core.cohort.work import Outcome, Wanted, Watcher, Worker
 from espcn_core.cohort.worker import Setup
@@ -42,6 +43,12 @@ class Manner:
         What starts a worker process.
     debug : bool
         Print the traceback of what fails.
+    part : Part, optional
+        Which part of a cohort the jobs are, if it is run in parts.
+    scheduler : str, optional
+        Who gives the jobs to the workers of a cluster: see `espcn_core.cohort.cluster.Cluster`.
+    say : callable
+        Gets a line about the cluster.
     """
 
     folder: Path | None = None
@@ -51,6 +58,9 @@ class Manner:
     at_once: int = 1
     command: Sequence[str] = ()
     debug: bool = False
+    part: Part | None = None
+    scheduler: str | None = None
+    say: Callable[[str], None] = lambda line: None
 
 
 def run_cohort(
@@ -109,6 +119,8 @@ def _prepared(
 ) -> tuple[list[Job], Manifest | None]:
     """What is to be done, and the manifest that keeps it; the folder is locked until the stack is closed."""
     folder = manner.folder
+    if folder is not None and manner.part is not None and not wanted.dry_run:
+        return _prepared_part(jobs, manner, folder, manner.part, parameters, stack)
     known = folder is not None and (folder / NAME).is_file()
     if folder is None or wanted.dry_run:
         looked_at = stack.enter_context(Manifest(folder, read_only=True)) if folder and known else None
@@ -120,11 +132,33 @@ def _prepared(
         choose(jobs, manner.existing, None, parameters, manner.suffix)
         folder.mkdir(parents=True, exist_ok=True)
     stack.enter_context(locked(folder))
+    refuse_other_parts(folder, None)
     manifest = stack.enter_context(Manifest(folder)) if known else None
     todo = choose(jobs, manner.existing, manifest, parameters, manner.suffix)
     clear_leftovers_of(jobs)
     if manifest is None:
         manifest = stack.enter_context(Manifest(folder))
+    manifest.begin_run(manner.at_once, __version__)
+    manifest.expect(todo, manner.suffix, map(_size, todo))
+    return todo, manifest
+
+
+def _prepared_part(
+    jobs: Sequence[Job],
+    manner: Manner,
+    folder: Path,
+    part: Part,
+    parameters: str,
+    stack: contextlib.ExitStack,
+) -> tuple[list[Job], Manifest]:
+    """The same for one part of a cohort, while others may be done on other machines."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stack.enter_context(locked(folder, shared=True))
+    stack.enter_context(locked(folder, part.lock))
+    refuse_other_parts(folder, part)
+    manifest = stack.enter_context(PartManifest(folder, part))
+    todo = choose(jobs, manner.existing, manifest, parameters, manner.suffix)
+    clear_leftovers_of(jobs)
     manifest.begin_run(manner.at_once, __version__)
     manifest.expect(todo, manner.suffix, map(_size, todo))
     return todo, manifest
@@ -144,6 +178,14 @@ def _outcomes(
     hashes: bool,
 ) -> Generator[Outcome, None, None]:
     """The outcomes of the jobs, as they come."""
+    if manner.scheduler is not None and jobs and not wanted.dry_run:
+        from espcn_core.cohort.cluster import Cluster
+
+        shared = Setup(wanted, manner.engines, hashes, manner.debug)
+        cluster = Cluster(manner.scheduler, shared, manner.folder, manner.at_once, watcher, manner.say)
+        with contextlib.closing(cluster.run(jobs)) as outcomes:
+            yield from outcomes
+        return
     count = min(manner.at_once, len(jobs))
     if count <= 1:  # in the main thread, where Ctrl-C ends reading and writing too
         engines = engines or Engines(*manner.engines)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sqlite3
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from espcn_core.cohort.lock import is_held
-from espcn_core.cohort.manifest import NAME, open_to_read, unreadable
+from espcn_core.cohort.manifest import NAME, in_memory, open_to_read, unreadable
+from espcn_core.cohort.merging import merge_into
+from espcn_core.cohort.parts import is_new, parts_in, running_parts
 from espcn_core.errors import RequestError
 
 STATES = ("done", "skipped", "failed", "running", "waiting")
@@ -58,11 +61,38 @@ def read_status(folder: Path) -> Status:
     ManifestError
         If it is in use too long.
     """
+    parts = parts_in(folder)
+    if parts:
+        return _sum(folder)
     path = folder / NAME
     if not path.is_file():
         raise RequestError(f"{folder} holds no manifest ({NAME}): name the output folder of an upscale call")
-    alive = is_held(folder)
-    base = open_to_read(path)
+    with contextlib.closing(open_to_read(path)) as base:
+        return _of(base, path, alive=is_held(folder))
+
+
+def _sum(folder: Path) -> Status:
+    """What the main manifest and those of parts say together; of two rows for a result the newer counts."""
+    running = running_parts(folder)
+    left = []
+    main = [(folder / NAME, is_held(folder))] if (folder / NAME).is_file() else []
+    parts = [(folder / part.name, part in running) for part in parts_in(folder)]
+    with contextlib.closing(in_memory()) as base:
+        for path, alive in [*main, *parts]:
+            if is_new(path):
+                continue
+            try:
+                with contextlib.closing(open_to_read(path)) as other:
+                    merge_into(base, other, glances=False, alive=alive)
+                    left.append(_seconds_left(other) if alive else None)
+            except sqlite3.DatabaseError as error:
+                raise unreadable(path, error) from None
+        found = _of(base, folder / NAME, alive=bool(running))
+    return replace(found, seconds_left=max((s for s in left if s is not None), default=None))
+
+
+def _of(base: sqlite3.Connection, path: Path, *, alive: bool) -> Status:
+    """What one manifest says."""
     try:
         counts = dict.fromkeys(STATES, 0) | dict(
             base.execute("SELECT state, count(*) FROM jobs GROUP BY state")
@@ -87,19 +117,20 @@ def read_status(folder: Path) -> Status:
         )
     except sqlite3.DatabaseError as error:
         raise unreadable(path, error) from None
-    finally:
-        base.close()
 
 
 def _seconds_left(base: sqlite3.Connection) -> float | None:
     """By the bytes that the newest run has done since it began, and those that it has left."""
-    run, started = base.execute("SELECT id, started FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+    newest = base.execute("SELECT id, started FROM runs ORDER BY id DESC LIMIT 1").fetchone()
+    if newest is None:
+        return None
+    run, started = newest
     done, left = base.execute(
         "SELECT total(input_size) FILTER (WHERE ended IS NOT NULL), "
         "total(input_size) FILTER (WHERE ended IS NULL) FROM jobs WHERE run = ?",
         (run,),
     ).fetchone()
-    return float(left * (time.time() - started) / done) if done else None
+    return max(0.0, left * (time.time() - started) / done) if done > 0 else None
 
 
 def _text(path: str | bytes) -> str:

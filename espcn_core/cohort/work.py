@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from espcn_core import volumes
 from espcn_core.cohort.bids_metadata import describe, inherited_thickness
+from espcn_core.cohort.glance import Glance, glance_at
 from espcn_core.cohort.jobs import Job
 from espcn_core.cohort.stamps import Stamp, files_of_source, files_of_target, hashed
 from espcn_core.cohort.thickness import profile_of
@@ -53,6 +54,10 @@ class Wanted:
         Write nothing: say what would be done.
     anonymise : bool
         Take the identity out of DICOM series.
+    glance : bool
+        Make pictures for a page.
+    keep_headers : bool
+        Copy a BIDS source's metadata into the result's sidecar, texts too.
     """
 
     request: Request
@@ -62,6 +67,8 @@ class Wanted:
     force: bool = False
     dry_run: bool = False
     anonymise: bool = False
+    glance: bool = False
+    keep_headers: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,8 @@ class Outcome:
         Of what was read, if hashes are wanted.
     wrote : tuple of Stamp
         Of the target and the trust map.
+    glance : Glance, optional
+        If it is wanted and the file was done.
     """
 
     job: Job
@@ -108,6 +117,7 @@ class Outcome:
     models: dict[str, str] = field(default_factory=dict)
     read: Stamp | None = None
     wrote: tuple[Stamp, ...] = ()
+    glance: Glance | None = None
 
 
 class Watcher(Protocol):
@@ -212,11 +222,12 @@ class Worker:
         pairs = [(job.target, volume.on(result.array, plan.target, physical=wanted.dtype != "same"))]
         if job.trust is not None and spread is not None:
             pairs.append((job.trust, volume.on(spread, plan.target, physical=True)))
+        glance = glance_at(volume, pairs[0][1]) if wanted.glance else None
         for path, finer in pairs:
             path.parent.mkdir(parents=True, exist_ok=True)
             volumes.write(finer, path, written, anonymise=wanted.anonymise)
         if job.sidecar is not None:
-            notes += describe(job, plan, list(models.values()))
+            notes += describe(job, plan, list(models.values()), keep_headers=wanted.keep_headers)
         notes += result.notes
         if result.deviation is not None:
             notes.append(_said(result.deviation))
@@ -225,6 +236,7 @@ class Worker:
             voxels=result.array.size, place=engines.place,
             models={card.name: card.sha256 for card in models.values()}, read=read,
             wrote=tuple(hashed(files_of_target(path)) for path, _ in pairs) if self._hashes else (),
+            glance=glance,
         )  # fmt: skip
 
 

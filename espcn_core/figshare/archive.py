@@ -17,7 +17,10 @@ from espcn_core.errors import DataError
 _MAX_MEMBER = 64 << 20
 _MAX_INNER = 2 << 30
 
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, NotImplementedError, RuntimeError)
+_DAMAGED = (
+    zipfile.BadZipFile, zlib.error, EOFError, OSError, KeyError, NotImplementedError, RuntimeError,
+    UnicodeDecodeError,
+)  # fmt: skip
 
 
 class Archive:

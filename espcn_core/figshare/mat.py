@@ -7,6 +7,7 @@ HDF5 shows them transposed; everything here is turned back.
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,9 +24,21 @@ from espcn_core.figshare.slices import LABELS, FigshareSlice
 # allocated on its word.
 MAX_SIDE = 4096
 _MAX_VALUES = 100_000
+_FILTERS = {h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32}
+_MORE = 1000  # bytes that filters may add to a chunk
+_LONGEST = 300  # characters of a patient's id
 
-DAMAGED = (OSError, RuntimeError, LookupError, ValueError, TypeError, ArithmeticError, MemoryError)
-"""What h5py raises on files with damage in different places."""
+DAMAGED = (
+    OSError,
+    RuntimeError,
+    LookupError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    MemoryError,
+    zlib.error,
+)
+"""What h5py and zlib raise on files with damage in different places."""
 
 
 def read_slice(content: Path | BinaryIO, name: str, index: int) -> FigshareSlice:
@@ -129,7 +142,32 @@ def _values(dataset: Any, limit: int) -> npt.NDArray[Any]:
         raise ValueError("a field is not an array of numbers")
     if not dataset.size:
         raise ValueError(f"a field claims the shape {dataset.shape}")
+    if dataset.chunks is not None:
+        _check_chunks(dataset)
     return np.asarray(dataset[()])
+
+
+def _check_chunks(dataset: Any) -> None:
+    """Raise `ValueError` if a chunk unpacks to more than it holds: HDF5 unpacks it to its end."""
+    made = dataset.id.get_create_plist()
+    filters = [made.get_filter(n)[0] for n in range(made.get_nfilters())]
+    if not set(filters) <= _FILTERS or len(set(filters)) < len(filters):
+        raise ValueError("a field is packed otherwise than MATLAB does it")
+    if h5py.h5z.FILTER_DEFLATE not in filters:
+        return
+    size = math.prod(dataset.chunks) * dataset.dtype.itemsize + _MORE
+    chunks: list[Any] = []
+    dataset.id.chunk_iter(chunks.append)
+    for chunk in chunks:
+        if chunk.size > size:
+            raise ValueError(f"a chunk has {chunk.size} bytes")
+        left_out, packed = dataset.id.read_direct_chunk(chunk.chunk_offset)
+        if left_out:
+            raise ValueError("a chunk is packed otherwise than the others")
+        unpacking = zlib.decompressobj()
+        unpacking.decompress(packed, size)
+        if not unpacking.eof:
+            raise ValueError(f"a chunk unpacks to more than {size} bytes, or is cut")
 
 
 def _vector(file: Any, field: str) -> npt.NDArray[Any]:
@@ -151,6 +189,6 @@ def _fits_int16(image: npt.NDArray[Any]) -> bool:
 def _patient(file: Any) -> str:
     """MATLAB keeps text as one 16-bit number for each character."""
     patient = "".join(chr(int(code)) for code in _vector(file, "PID")).strip("\0 ")
-    if not patient:
-        raise ValueError("the patient id is empty")
+    if not 0 < len(patient) <= _LONGEST:
+        raise ValueError("the patient id is empty or too long")
     return patient

@@ -7,12 +7,17 @@ For each size of slice there is a group, such as ``512x512``, with ``image`` (n,
 
 A chunk is one slice. Images are not compressed: one of 512 x 512 is then read in 0.03 ms from the page cache,
 against 0.9 ms with LZF or gzip, which would save 0.35 of its 0.52 MB. Masks are: 1 kB and 0.05 ms each.
+
+Texts are of fixed length: those of variable length lie in a heap, and in a damaged one HDF5 loops or takes
+all memory. Types, layouts, filters and sizes are looked at before a value is read; masks are unpacked here,
+because HDF5's own filter unpacks a chunk to its end, however far that is.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -26,10 +31,17 @@ from espcn_core.figshare.mat import DAMAGED, MAX_SIDE, check_size, member
 from espcn_core.figshare.slices import FigshareSlice, FigshareSource
 from espcn_core.files import part_path, publish
 
-_FORMAT = "espcn-core figshare 1"
+_FORMAT = b"espcn-core figshare 2"
+_TEXT = "utf-8", "surrogatepass"  # MATLAB's texts are 16-bit numbers, whole characters or not
 _NO_FOLD = 0
 _MOST = 10_000_000
 """Entries of a table; the data set has 3,064 slices, and borders of some hundred points each."""
+
+_LONGEST = 1000
+"""Bytes of a text."""
+
+_MORE = 1000
+"""Bytes that zlib may add to what it cannot pack."""
 
 
 def pack(source: FigshareSource, path: Path, progress: Callable[[int, int], None] | None = None) -> None:
@@ -92,15 +104,14 @@ def _write(file: Any, source: FigshareSource, progress: Callable[[int, int], Non
         file[size]["image"].resize(used, axis=0)
         file[size]["mask"].resize(used, axis=0)
 
-    file.attrs["format"] = _FORMAT
-    file.attrs["folds"] = folds is not None
+    file.attrs["format"] = np.bytes_(_FORMAT)
+    file.attrs["folds"] = np.uint8(folds is not None)
     file["index"] = np.array(source.indices, dtype=np.int32)
     file["fold"] = np.array([(folds or {}).get(i, _NO_FOLD) for i in source.indices], dtype=np.uint8)
     file["label"] = np.array([label for label, _, _, _ in table], dtype=np.uint8)
     file["row"] = np.array([row for _, _, _, row in table], dtype=np.int32)
-    text = h5py.string_dtype()
-    file.create_dataset("patient", data=[patient for _, patient, _, _ in table], dtype=text)
-    file.create_dataset("size", data=[size for _, _, size, _ in table], dtype=text)
+    file["patient"] = np.array([patient.encode(*_TEXT) for _, patient, _, _ in table], dtype=np.bytes_)
+    file["size"] = np.array([size.encode() for _, _, size, _ in table], dtype=np.bytes_)
     file["border"] = np.concatenate(borders)
     file["border_end"] = np.cumsum([len(points) for points in borders[1:]])
 
@@ -133,12 +144,12 @@ class PackedSource:
         self._opened: tuple[int, Any, dict[str, dict[str, Any]]] | None = None  # with its process
         try:
             with h5py.File(path, "r", locking=False) as file:
-                if file.attrs.get("format") != _FORMAT:
+                if _attribute(file, "format") != _FORMAT:
                     raise DataError(
-                        f"{path} is an HDF5 file, but not one that `espcn-core data pack` wrote: "
-                        "give the folder of the .mat files, or pack it first"
+                        f"{path} is an HDF5 file, but not one that `espcn-core data pack` wrote, or of an "
+                        "old version: give the folder of the .mat files, or pack it again"
                     )
-                self._has_folds = bool(file.attrs["folds"])
+                self._has_folds = bool(_attribute(file, "folds"))
                 index, self._label, self._fold, self._row, self._border_end = (
                     _table(file, name) for name in ("index", "label", "fold", "row", "border_end")
                 )
@@ -162,7 +173,7 @@ class PackedSource:
         try:
             group = self._sets()[size]
             image: npt.NDArray[np.int16] = np.asarray(group["image"][row])
-            bits = np.asarray(group["mask"][row])
+            bits = _unpacked(group["mask"], row)
             start = int(self._border_end[place - 1]) if place else 0
             return FigshareSlice(
                 index=index,
@@ -208,19 +219,41 @@ class PackedSource:
         return self._opened[2]
 
 
-def _table(file: Any, name: str, axes: int = 1) -> npt.NDArray[Any]:
-    """Numbers of one table."""
+def _attribute(file: Any, name: str) -> Any:
+    """One short text or number of the file itself; None if it has none of that name and kind."""
+    if name not in file.attrs:
+        return None
+    kept = file.attrs.get_id(name)
+    if kept.dtype.kind not in "Siu" or kept.dtype.itemsize > _LONGEST or kept.shape != ():
+        return None
+    return file.attrs[name]
+
+
+def _table(file: Any, name: str, axes: int = 1, kinds: str = "iuf") -> npt.NDArray[Any]:
+    """What one table holds, by default numbers."""
     dataset = member(file, name)
     check_size(dataset, _MOST)
-    if dataset.ndim != axes or dataset.dtype.kind not in "iuf":
-        raise ValueError(f"{name} is no table of numbers")
+    if dataset.dtype.kind not in kinds or dataset.dtype.itemsize > _LONGEST or dataset.ndim != axes:
+        raise ValueError(f"{name} is no table of numbers or of texts of fixed length")
+    if dataset.chunks is not None or dataset.id.get_storage_size() != dataset.nbytes:
+        raise ValueError(f"{name} does not lie in one piece")
     return np.asarray(dataset[()])
 
 
 def _texts(file: Any, name: str) -> list[str]:
-    dataset = member(file, name)
-    check_size(dataset, _MOST)
-    return [str(text) for text in dataset.asstr()[()]]
+    return [text.decode(*_TEXT) for text in _table(file, name, kinds="S").tolist()]
+
+
+def _unpacked(mask: Any, row: int) -> npt.NDArray[np.uint8]:
+    """The bits of a mask."""
+    size = mask.shape[1]
+    if not 0 <= row < len(mask) or mask.id.get_chunk_info_by_coord((row, 0)).size > size + _MORE:
+        raise ValueError(f"there is no mask {row} of {size} bytes")
+    left_out, packed = mask.id.read_direct_chunk((row, 0))
+    bits = zlib.decompressobj().decompress(packed, size + 1) if not left_out else packed
+    if len(bits) != size:
+        raise ValueError(f"the mask has {len(bits)} bytes, not {size}")
+    return np.frombuffer(bits, np.uint8)
 
 
 def _images(group: Any) -> dict[str, Any]:
@@ -228,7 +261,12 @@ def _images(group: Any) -> dict[str, Any]:
     image, mask = member(group, "image"), member(group, "mask")
     if image.ndim != 3 or image.dtype != np.int16 or mask.ndim != 2 or mask.dtype != np.uint8:
         raise ValueError("its images are not of the form that was packed")
-    for dataset in (image, mask):
-        if math.prod(dataset.shape[1:]) > MAX_SIDE**2 or math.prod(dataset.chunks or ()) > MAX_SIDE**2:
+    for dataset, filters in ((image, []), (mask, [h5py.h5z.FILTER_DEFLATE])):
+        if math.prod(dataset.shape[1:]) > MAX_SIDE**2 or dataset.chunks != (1, *dataset.shape[1:]):
             raise ValueError(f"a slice claims the shape {dataset.shape[1:]}")
+        kept = dataset.id.get_create_plist()
+        if [kept.get_filter(n)[0] for n in range(kept.get_nfilters())] != filters:
+            raise ValueError("its images are packed otherwise")
+    if mask.shape[1] != (math.prod(image.shape[1:]) + 7) // 8:
+        raise ValueError("a mask is not as large as its image")
     return {"image": image, "mask": mask}

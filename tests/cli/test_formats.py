@@ -275,16 +275,17 @@ def test_no_word_of_a_dicom_header_gets_out(cli, tmp_path, case, target):
     dicom(tmp_path / "in", change=also(DICOM_CASES[case]))
     answer = cli(
         "upscale", tmp_path / "in", "--output", tmp_path / target, "--json", "--trust", f"{tmp_path}/t/",
-        "--log", tmp_path / "log",
+        "--log", tmp_path / "log", *(("--report", tmp_path / "report.html") if target == "out" else ()),
     )  # fmt: skip
     assert answer.code in (0, 1, 2, 3)
     assert "Traceback" not in answer.err
     assert "unexpected error" not in answer.err
     assert CANARY not in answer.out + answer.err
     assert answer.code == 0 or case != "fine"
+    assert (tmp_path / "report.html").is_file() == (target == "out" and answer.code != 2)
     for path in tmp_path.rglob("*"):
         assert CANARY not in path.name
-        known = path.name in (".espcn-core.sqlite", "log")
+        known = path.name in (".espcn-core.sqlite", "log", "report.html")
         if path.is_file() and "in" not in path.parts[-2:-1] and (known or target != "out"):
             assert CANARY.encode() not in written(path)
 

@@ -16,7 +16,7 @@ import pytest
 from espcn_core import Grid
 from espcn_core.cli import main
 from espcn_core.cohort.bids import Name, bids_jobs
-from espcn_core.cohort.bids_metadata import dataset_description, inherited, sidecar_of
+from espcn_core.cohort.bids_metadata import dataset_description, inherited, kept_headers, sidecar_of
 from espcn_core.errors import RequestError
 from espcn_core.models.cards import Card
 from espcn_core.upscaling.plan import Request, make_plan
@@ -308,6 +308,31 @@ def test_no_text_of_the_source_is_copied():
 
 
 @pytest.mark.parametrize(
+    ("metadata", "left_out"),
+    [
+        ({"Manufacturer": "x", "a": {"b": [1, None, CANARY]}, "EchoTime": 19501224}, 0),
+        ({"Manufacturer": "x", "a": float("nan")}, 1),
+        ({"Manufacturer": "x", "a": [[[[[[[[1]]]]]]]]}, 0),
+        ({"Manufacturer": "x", "a": [[[[[[[[[1]]]]]]]]]}, 1),
+        ({"b": "y" * 500_000, "a": "z" * 500_000, "Manufacturer": "x"}, 1),
+    ],
+)
+def test_what_may_be_kept_is_bounded_and_json(metadata, left_out):
+    kept, count = kept_headers(metadata)
+    assert count == left_out
+    assert kept == {name: value for name, value in metadata.items() if name != "a" or not left_out}
+    assert len(json.dumps(kept, indent=2, allow_nan=False)) < 2**20
+
+
+def test_what_is_not_true_of_a_result_is_not_kept():
+    untrue = (
+        "SliceTiming AcquisitionMatrixPE ImageOrientationPatientDICOM ImageType SeriesInstanceUID".split()
+    )
+    ours = [*said({"SliceThickness": 4, "SpatialReference": "orig"}), "RawSources"]
+    assert kept_headers(dict.fromkeys([*untrue, *ours], 1)) == ({}, 0)
+
+
+@pytest.mark.parametrize(
     ("before", "after"),
     [
         ("orig", "orig"),
@@ -370,6 +395,57 @@ def test_a_data_set_becomes_a_derivative_one(upscale, root):
     assert len(sha256) == 64
     assert read(output / SIDECARS[0])["SliceThickness"] == 4.0
     assert not [path for path in output.rglob("*") if path.is_file() and b"Canary" in path.read_bytes()]
+
+
+KEPT = {"PatientName": CANARY, "AcquisitionDateTime": CANARY, "Notes": {"by": [CANARY, 3]}}
+
+
+def test_headers_that_are_kept_are_in_sidecars_and_nowhere_else(upscale, root, tmp_path):
+    for path in root.rglob("sub-*.json"):
+        put(path, read(path) | KEPT | {"SliceTiming": [CANARY], "Sources": CANARY, "Huge": [CANARY] * 18_000})
+    put(root / "sub-02/anat/sub-02_ce-gd_T1w.nii", CANARY)  # no image
+    log, page = tmp_path / "log", tmp_path / "page.html"
+    code, out, err = upscale("--keep-headers", "--log", log, "--report", page, "--json")
+    assert code == 3, err
+    output = root / "derivatives" / "espcn"
+    for sidecar in SIDECARS[:2]:
+        content = read(output / sidecar)
+        assert {name: content[name] for name in KEPT} == KEPT
+        assert content["EchoTime"] == 0.08
+        assert "SliceTiming" not in content
+        assert "Huge" not in content
+        assert content["Sources"] == [f"bids:source:{IMAGES[SIDECARS.index(sidecar)]}"]
+    elsewhere = [
+        path for path in output.rglob("*") if path.is_file() and str(path.relative_to(output)) not in SIDECARS
+    ]
+    assert ".espcn-core.sqlite" in {path.name for path in elsewhere}
+    for path in (*elsewhere, log, page):
+        assert b"Canary" not in path.read_bytes(), path
+    assert "Canary" not in out + err
+    assert "1 of its metadata are too large or no JSON, and are left out" in out
+
+
+def test_headers_are_kept_by_workers_too_and_do_not_part_cohorts(upscale, root):
+    put(root / "T1w.json", {"Manufacturer": "x"})
+    output = root / "derivatives" / "espcn"
+    assert upscale("--jobs", 2, "--keep-headers")[0] == 0
+    (output / SIDECARS[1]).unlink()
+    code, _, err = upscale("--existing", "resume")
+    assert (code, err.count("1 done, 2 skipped")) == (0, 1), err
+    assert "Manufacturer" not in read(output / SIDECARS[1])
+    assert read(output / SIDECARS[2])["Manufacturer"] == "x"
+
+
+def test_headers_are_kept_with_bids_alone(root, monkeypatch, capsys, tmp_path):
+    line = ["espcn-core", "upscale", str(root / IMAGES[0]), "-o", str(tmp_path / "o.nii"), "--keep-headers"]
+    monkeypatch.setattr(sys, "argv", line)
+    with pytest.raises(SystemExit) as ending:
+        main()
+    assert ending.value.code == 2
+    assert (
+        "--keep-headers goes with --bids, which alone writes sidecars: leave it out"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_thickness_that_is_inherited_is_used(upscale, root):
@@ -483,6 +559,15 @@ def validate():
         return errors, [issue["code"] for issue in issues if issue["severity"] == "warning"]
 
     return validate
+
+
+def test_the_validator_finds_nothing_wrong_in_headers_that_are_kept(upscale, root, validate):
+    put(
+        root / "T1w.json",
+        {"Manufacturer": "x", "PatientName": CANARY, "InstitutionName": "y", "a": {"b": [1]}},
+    )
+    assert upscale("--keep-headers")[0] == 0
+    assert validate(root / "derivatives" / "espcn")[0] == []
 
 
 def test_the_validator_finds_nothing_wrong(upscale, root, validate):

@@ -131,4 +131,4 @@ def test_an_unknown_transfer_syntax_is_not_given_to_a_decoder(tmp_path, monkeypa
     data.file_meta = pydicom.dataset.FileMetaDataset()
     data.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.77"
     with pytest.raises(VolumeError, match="cannot be read"):
-        stored(data, tmp_path / "a.dcm", 1.0, 0.0)
+        stored(data, tmp_path / "a.dcm")

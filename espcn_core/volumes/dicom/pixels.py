@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -47,7 +48,7 @@ def check_pixels(head: Any, path: Path) -> npt.DTypeLike:
     return np.dtype(f"{'i' if int(head.get('PixelRepresentation', 0)) else 'u'}{bits // 8}")
 
 
-def stored(data: Any, path: Path, slope: float, inter: float) -> npt.NDArray[Any]:
+def stored(data: Any, path: Path) -> npt.NDArray[Any]:
     """The stored values of all frames, shape (frames, rows, columns), in the machine's byte order.
 
     Parameters
@@ -56,8 +57,6 @@ def stored(data: Any, path: Path, slope: float, inter: float) -> npt.NDArray[Any
         With its pixels.
     path : Path
         Its file.
-    slope, inter : float
-        Its rescaling, which ITK applies and which is undone here.
 
     Raises
     ------
@@ -69,7 +68,7 @@ def stored(data: Any, path: Path, slope: float, inter: float) -> npt.NDArray[Any
     shape = frames, int(data.Rows), int(data.Columns)
     syntax = str(data.file_meta.TransferSyntaxUID)
     if syntax not in _NATIVE:
-        return _decompressed(data, path, shape, dtype, syntax, slope, inter)
+        return _decompressed(data, path, shape, dtype, syntax)
     name = next((n for n in ("PixelData", "FloatPixelData", "DoubleFloatPixelData") if n in data), None)
     if name is None:
         raise VolumeError(f"{path} is a DICOM file without an image; leave it out")
@@ -136,8 +135,6 @@ def _decompressed(
     shape: tuple[int, ...],
     dtype: np.dtype[Any],
     syntax: str,
-    slope: float,
-    inter: float,
 ) -> npt.NDArray[Any]:
     if syntax == _RLE:
         try:
@@ -168,8 +165,8 @@ def _decompressed(
     try:
         reader = sitk.ImageFileReader()
         reader.SetImageIO("GDCMImageIO")
-        reader.SetFileName(str(path))
-        with _no_error_stream():
+        with tempfile.TemporaryDirectory() as folder, _no_error_stream():
+            reader.SetFileName(_alone(data, frame, syntax, Path(folder) / "image.dcm"))
             image = sitk.GetArrayFromImage(reader.Execute())
     except RuntimeError:  # its text quotes what it likes
         raise VolumeError(
@@ -179,6 +176,27 @@ def _decompressed(
         sitk.ProcessObject.SetGlobalWarningDisplay(loud)
     if image.size != np.prod(shape):
         raise VolumeError(f"{path} is damaged: its pixels are not as many as its header says; copy it again")
-    values = np.rint((image.reshape(shape).astype(np.float64) - inter) / slope)
-    limits = np.iinfo(dtype)
-    return np.asarray(np.clip(values, limits.min, limits.max).astype(dtype))
+    return np.asarray(image.reshape(shape).astype(dtype))
+
+
+def _alone(data: Any, frame: bytes, syntax: str, path: Path) -> str:
+    """Write an image with nothing but its frame: GDCM believes all lengths that a file states."""
+    import pydicom
+    from pydicom.encaps import encapsulate
+
+    alone = pydicom.Dataset()
+    alone.SOPClassUID, alone.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.7", "1.2.3"
+    for name in (
+        "SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "BitsAllocated", "BitsStored",
+        "HighBit", "PixelRepresentation",
+    ):  # fmt: skip
+        if name in data:
+            setattr(alone, name, data[name].value)
+    alone.PixelData = encapsulate([frame])
+    alone["PixelData"].VR = "OB"
+    alone.file_meta = pydicom.dataset.FileMetaDataset()
+    alone.file_meta.TransferSyntaxUID = syntax
+    alone.file_meta.MediaStorageSOPClassUID = alone.SOPClassUID
+    alone.file_meta.MediaStorageSOPInstanceUID = alone.SOPInstanceUID
+    alone.save_as(path, enforce_file_format=True)
+    return str(path)

@@ -87,7 +87,7 @@ def _read(pydicom: Any, series: Series, name: str) -> Volume:
     for number, wanted in where.items():
         path = series.files[number]
         data = read_dataset(pydicom, path)
-        frames = stored(data, path, wanted[0][1].slope, wanted[0][1].inter)
+        frames = stored(data, path)
         for k, one in wanted:
             values = frames[one.frame] if same else frames[one.frame] * one.slope + one.inter
             array[:, :, k] = values.T

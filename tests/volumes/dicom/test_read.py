@@ -359,3 +359,28 @@ def test_the_settings_of_pydicom_are_as_before(make_series, tmp_path):
         settings.writing_validation_mode,
         list(warnings.filters),
     ) == before
+
+
+def test_gdcm_is_given_a_frame_and_nothing_else_of_a_file(tmp_path, monkeypatch):
+    """It believes all lengths that a file states: of a damaged one of 2 kB it made 3 GB."""
+    from pydicom.data import get_testdata_file
+
+    from espcn_core.volumes.dicom import pixels
+
+    path = get_testdata_file("MR_small_jpeg_ls_lossless.dcm")
+    data = pydicom.dcmread(path)
+    data.PatientName = "Qcanary"
+    given, write = [], pixels._alone
+
+    def alone(*arguments):
+        given.append(Path(write(*arguments)).read_bytes())
+        return str(arguments[-1])
+
+    monkeypatch.setattr(pixels, "_alone", alone)
+    values = pixels.stored(data, tmp_path / "not there.dcm")
+    assert np.array_equal(values[0], pydicom.dcmread(get_testdata_file("MR_small.dcm")).pixel_array)
+    assert len(given) == 1
+    assert b"Qcanary" not in given[0]
+    assert (
+        len(given[0]) < len(next(pydicom.encaps.generate_frames(data.PixelData, number_of_frames=1))) + 1000
+    )

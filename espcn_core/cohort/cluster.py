@@ -1,0 +1,352 @@
+"""Jobs on the machines of a cluster, by Dask; all of them see the same files."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import pickle
+import queue
+import shutil
+import threading
+import time
+import uuid
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from espcn_core import __version__
+from espcn_core.cohort.jobs import Job, clear_leftovers_of
+from espcn_core.cohort.manifest import NAME
+from espcn_core.cohort.work import Outcome, Watcher, Worker, naming
+from espcn_core.cohort.worker import Setup
+from espcn_core.errors import CancelledError, EspcnError, RequestError
+from espcn_core.upscaling.engines import Engines
+
+_PATIENCE = 1.5
+"""Seconds that workers have to leave what they do, when they are told to."""
+
+_CONNECT = 10
+"""Seconds that a scheduler has to answer."""
+
+_WAIT = 5.0
+"""Seconds without a worker until that is said."""
+
+_TRIES = 4
+"""At a job whose workers are lost after it is done."""
+
+_SLURM = "slurm"
+_KILLED = "every worker that tried it was killed, probably for want of memory: give workers more memory"
+
+
+class Cluster:
+    """The workers of a Dask cluster, which come and go.
+
+    Parameters
+    ----------
+    address : str
+        Of a scheduler, such as tcp://host:8786; or slurm, to ask Slurm for workers by the user's own settings
+        of dask-jobqueue.
+    setup : Setup
+    folder : Path, optional
+        The output folder, with a manifest, which all workers must see.
+    at_once : int
+        How many workers Slurm is asked for.
+    watcher : Watcher
+        It is told what was done when it is done; `Watcher.finish` is not called.
+    say : callable
+        Gets a line if there is something to wait for.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        setup: Setup,
+        folder: Path | None,
+        at_once: int,
+        watcher: Watcher,
+        say: Callable[[str], None],
+    ) -> None:
+        self._address, self._folder, self._at_once = address, folder, at_once
+        self._watcher, self._say = watcher, say
+        self._number = uuid.uuid4().hex
+        self._setup = pickle.dumps(_anywhere(setup))
+
+    def run(self, jobs: Iterable[Job]) -> Generator[Outcome, None, None]:
+        """The outcomes, each when it is known.
+
+        A job whose worker is lost is given to another, as often as the scheduler allows failures.
+
+        Raises
+        ------
+        RequestError
+            If there is no such scheduler, or a worker has another version or does not see the files.
+        EspcnError
+            If the scheduler is lost.
+        """
+        logging.getLogger("distributed").setLevel(logging.CRITICAL)
+        left, given = deque(jobs), set[Job]()
+        with contextlib.ExitStack() as stack:
+            client = self._connect(stack)
+            try:
+                yield from self._rounds(client, left, given)
+            except BaseException:
+                self._stop(client)
+                raise
+            finally:
+                clear_leftovers_of(given)
+
+    def _connect(self, stack: contextlib.ExitStack) -> Any:
+        """A client of the scheduler, which is closed with the stack."""
+        try:
+            from distributed import Client
+        except ImportError:
+            raise _missing() from None
+        address: Any = self._address
+        if address == _SLURM:
+            address = stack.enter_context(contextlib.closing(_slurm(self._at_once)))
+        try:
+            client = Client(address, timeout=_CONNECT, set_as_default=False)
+        except (OSError, ValueError, TypeError) as error:
+            raise RequestError(
+                f"--scheduler {self._address} does not answer ({type(error).__name__}): give the address "
+                "that dask scheduler says, as in tcp://host:8786"
+            ) from None
+        stack.callback(_quietly, lambda: client.close(timeout=1))
+        return client
+
+    def _rounds(self, client: Any, left: deque[Job], given: set[Job]) -> Iterator[Outcome]:
+        """Keep a few tasks for each worker until all are done."""
+        done: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        running: dict[Any, Job] = {}
+        lost: Counter[Job] = Counter()
+        room, looked, since, said = 1, 0.0, time.monotonic(), False
+        while left or running:
+            now = time.monotonic()
+            if now - looked >= 1:
+                threads = self._threads(client)
+                room, looked = sum(threads.values()) + 2 * len(threads), now
+                since = now if threads else since
+                if not threads and now - since >= _WAIT and not said:
+                    self._say(f"{self._address} has no worker: waiting for one")
+                said = not threads and now - since >= _WAIT
+            while left and len(running) < max(1, room):
+                job = left.popleft()
+                given.add(job)
+                future = client.submit(
+                    _do, __version__, self._number, self._setup, pickle.dumps(_absolute(job)),
+                    None if self._folder is None else str(self._folder.absolute()),
+                    pure=False,
+                )  # fmt: skip
+                running[future] = job
+                future.add_done_callback(done.put)
+            try:
+                future = done.get(timeout=0.5)
+            except queue.Empty:
+                continue
+            job = running.pop(future)
+            outcome = self._outcome(client, future, job)
+            if outcome is None:  # its worker was killed when it was done, before it said so
+                self._threads(client)
+                lost[job] += 1
+                if lost[job] < _TRIES:
+                    left.append(job)
+                    continue
+                outcome = Outcome(job, "failed", error=naming(job, _KILLED))
+            yield outcome
+
+    def _threads(self, client: Any) -> dict[str, int]:
+        """Of each worker."""
+        try:
+            found: dict[str, int] = client.nthreads()
+        except Exception:
+            raise self._lost() from None
+        return found
+
+    def _outcome(self, client: Any, future: Any, job: Job) -> Outcome | None:
+        """What a task that is over says; None if that is lost."""
+        from distributed import KilledWorker
+
+        if future.status == "error":
+            error = future.exception()
+            sentence = _KILLED if isinstance(error, KilledWorker) else _failed(error)
+            return Outcome(job, "failed", error=naming(job, sentence))
+        if client.status != "running":
+            raise self._lost()
+        if future.status != "finished":
+            return None
+        try:
+            kind, value = future.result(timeout=_CONNECT)
+        except Exception:
+            return None
+        if kind == "refused":
+            raise RequestError(value)
+        if kind == "stopped":
+            raise CancelledError("the run was stopped on the cluster: call it again with --existing resume")
+        outcome: Outcome = dataclasses.replace(pickle.loads(value), job=job)
+        if outcome.plan is not None:
+            self._watcher.begin(job, outcome.plan, outcome.place)
+        return outcome
+
+    def _lost(self) -> EspcnError:
+        return EspcnError(
+            f"the scheduler {self._address} is lost: call it again with --existing resume when it is there"
+        )
+
+    def _stop(self, client: Any) -> None:
+        """Tell the workers to leave what they do, and wait a little until they have."""
+        end = time.monotonic() + _PATIENCE
+
+        def tell() -> None:
+            while any(_values(client.run(_leave, self._number, on_error="ignore"))):
+                if time.monotonic() > end:
+                    return
+                time.sleep(0.05)
+
+        thread = threading.Thread(target=_quietly, args=(tell,), daemon=True)
+        thread.start()
+        thread.join(_PATIENCE)
+
+
+_ONE_AT_A_TIME = threading.Lock()
+_workers: dict[str, Worker] = {}
+_stopped: set[str] = set()
+_busy: set[str] = set()
+
+
+def _do(version: str, number: str, setup: bytes, job: bytes, folder: str | None) -> tuple[str, Any]:
+    """In a worker of the cluster: do a job, and say what became of it; nothing is raised."""
+    from distributed import get_worker
+
+    here = get_worker()
+    if version != __version__:
+        return "refused", (
+            f"the worker {here.address} has espcn_core {__version__}, and this is {version}: install the "
+            "same version on both"
+        )
+    if folder is not None and number not in _workers and not _sees(folder):
+        return "refused", (
+            f"the worker {here.address} does not see {folder}: use a folder that all machines share"
+        )
+    with _ONE_AT_A_TIME:
+        if number in _stopped:
+            return "stopped", None
+        _busy.add(number)
+        try:
+            return "outcome", pickle.dumps(_worker(number, setup, here.state.nthreads)(pickle.loads(job)))
+        except CancelledError:
+            return "stopped", None
+        finally:
+            _busy.discard(number)
+
+
+def _worker(number: str, setup: bytes, threads: int) -> Worker:
+    """The one of this process and run, with its networks."""
+    if number not in _workers:
+        import torch
+
+        torch.set_num_threads(threads)
+        read: Setup = pickle.loads(setup)
+        _workers.clear()  # an earlier run's networks
+        _workers[number] = Worker(
+            read.wanted, Engines(*read.engines), _Nobody(),
+            stopped=lambda: number in _stopped, hashes=read.hashes, debug=read.debug,
+        )  # fmt: skip
+    return _workers[number]
+
+
+def _leave(number: str) -> bool:
+    """In a worker of the cluster: stop a run; whether it still works on it."""
+    _stopped.add(number)
+    return number in _busy
+
+
+def _sees(folder: str) -> bool:
+    """Whether the manifest is there; a file that is new on a network may be seen some seconds later."""
+    for _ in range(4):
+        if Path(folder, NAME).is_file():
+            return True
+        time.sleep(1)
+    return False
+
+
+class _Nobody:
+    """A `Watcher` that is not interested."""
+
+    def begin(self, job: Job, plan: str, place: str) -> None:
+        """Nothing."""
+
+    def upscaled(self, job: Job, done: int, total: int) -> None:
+        """Nothing."""
+
+    def written(self, job: Job, done: int, total: int) -> None:
+        """Nothing."""
+
+    def finish(self, outcome: Outcome) -> None:
+        """Nothing."""
+
+
+def _slurm(count: int) -> Any:
+    """A scheduler in this process whose workers are jobs of Slurm."""
+    try:
+        from dask_jobqueue import SLURMCluster
+    except ImportError:
+        raise _missing() from None
+    if shutil.which("sbatch") is None:
+        raise RequestError("--scheduler slurm needs sbatch, which is not here: call it where Slurm is")
+    try:
+        cluster = SLURMCluster()
+    except (ValueError, TypeError, OSError) as error:
+        raise RequestError(
+            f"--scheduler slurm cannot be used as jobqueue.yaml says ({' '.join(str(error).split())[:200]}): "
+            "state cores and memory in jobqueue.slurm there"
+        ) from None
+    cluster.scale(jobs=count)
+    return cluster
+
+
+def _missing() -> RequestError:
+    return RequestError("--scheduler needs Dask: pip install espcn-core[cluster]")
+
+
+def _failed(error: BaseException | None) -> str:
+    """Of a task that raised, which ours do not: its text might quote a header, so the type is named."""
+    return (
+        f"a worker of the cluster cannot do it ({type(error).__name__}): see whether espcn_core is installed "
+        "there, in this version"
+    )
+
+
+def _values(answers: Any) -> list[Any]:
+    return list(answers.values()) if isinstance(answers, dict) else []
+
+
+def _quietly(act: Callable[[], Any]) -> None:
+    """Whatever goes wrong when there is nobody left to tell."""
+    with contextlib.suppress(Exception):
+        act()
+
+
+def _absolute(job: Job) -> Job:
+    """The same files from any working directory."""
+    series = job.series
+    if series is not None:
+        series = dataclasses.replace(series, files=tuple(path.absolute() for path in series.files))
+    return dataclasses.replace(
+        job,
+        source=job.source.absolute(),
+        target=job.target.absolute(),
+        trust=None if job.trust is None else job.trust.absolute(),
+        sidecar=None if job.sidecar is None else job.sidecar.absolute(),
+        series=series,
+    )
+
+
+def _anywhere(setup: Setup) -> Setup:
+    """With a model's file named from the root."""
+    model = setup.wanted.request.model
+    if model is None or not Path(model).is_file():
+        return setup
+    request = dataclasses.replace(setup.wanted.request, model=str(Path(model).absolute()))
+    return dataclasses.replace(setup, wanted=dataclasses.replace(setup.wanted, request=request))
