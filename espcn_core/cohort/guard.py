@@ -141,7 +141,7 @@ def _check_file(path: Path) -> None:
 @contextlib.contextmanager
 def _in_bounds(base: sqlite3.Connection, path: Path) -> Iterator[None]:
     """Stop a statement that takes more steps than a file of this size can need: its pages lead in circles."""
-    size = sum(os.stat(p).st_size for p in (path, path.with_name(f"{path.name}-wal")) if p.exists())
+    size = _size(path) + _size(path.with_name(f"{path.name}-wal"))
     base.set_progress_handler(lambda: 1, min(_STEPS[0] + _STEPS[1] * size, 2**31 - 1))
     try:
         yield
@@ -153,6 +153,13 @@ def _in_bounds(base: sqlite3.Connection, path: Path) -> Iterator[None]:
         raise
     finally:
         base.set_progress_handler(None, 0)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # whoever wrote has just ended
+        return 0
 
 
 def _things(base: sqlite3.Connection) -> set[tuple[Any, ...]]:
