@@ -8,10 +8,11 @@ import logging
 import pickle
 import queue
 import shutil
+import signal
 import threading
 import time
 import uuid
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,6 @@ _CONNECT = 10
 
 _WAIT = 5.0
 """Seconds without a worker until that is said."""
-
-_TRIES = 4
-"""At a job whose workers are lost after it is done."""
 
 _SLURM = "slurm"
 _KILLED = "every worker that tried it was killed, probably for want of memory: give workers more memory"
@@ -76,7 +74,8 @@ class Cluster:
     def run(self, jobs: Iterable[Job]) -> Generator[Outcome, None, None]:
         """The outcomes, each when it is known.
 
-        A job whose worker is lost is given to another, as often as the scheduler allows failures.
+        A job whose worker is lost is given to another, as often as the scheduler allows failures, and then
+        once more, alone, after all others.
 
         Raises
         ------
@@ -117,12 +116,18 @@ class Cluster:
         return client
 
     def _rounds(self, client: Any, left: deque[Job], given: set[Job]) -> Iterator[Outcome]:
-        """Keep a few tasks for each worker until all are done."""
+        """Keep a few tasks for each worker until all are done.
+
+        Dask suspects all tasks of a worker that is killed. So a job that is lost is done once more when all
+        others are done, alone.
+        """
         done: queue.SimpleQueue[Any] = queue.SimpleQueue()
         running: dict[Any, Job] = {}
-        lost: Counter[Job] = Counter()
+        lost, again = set[Job](), deque[Job]()
         room, looked, since, said = 1, 0.0, time.monotonic(), False
-        while left or running:
+        while left or running or again:
+            if not left and not running:
+                left.append(again.popleft())
             now = time.monotonic()
             if now - looked >= 1:
                 threads = self._threads(client)
@@ -147,11 +152,11 @@ class Cluster:
                 continue
             job = running.pop(future)
             outcome = self._outcome(client, future, job)
-            if outcome is None:  # its worker was killed when it was done, before it said so
+            if outcome is None:
                 self._threads(client)
-                lost[job] += 1
-                if lost[job] < _TRIES:
-                    left.append(job)
+                if job not in lost:
+                    lost.add(job)
+                    again.append(job)
                     continue
                 outcome = Outcome(job, "failed", error=naming(job, _KILLED))
             yield outcome
@@ -165,13 +170,14 @@ class Cluster:
         return found
 
     def _outcome(self, client: Any, future: Any, job: Job) -> Outcome | None:
-        """What a task that is over says; None if that is lost."""
+        """What a task that is over says; None if its workers were killed, as they did it or after that."""
         from distributed import KilledWorker
 
         if future.status == "error":
             error = future.exception()
-            sentence = _KILLED if isinstance(error, KilledWorker) else _failed(error)
-            return Outcome(job, "failed", error=naming(job, sentence))
+            if isinstance(error, KilledWorker):
+                return None
+            return Outcome(job, "failed", error=naming(job, _failed(error)))
         if client.status != "running":
             raise self._lost()
         if future.status != "finished":
@@ -290,7 +296,8 @@ class _Nobody:
 def _slurm(count: int) -> Any:
     """A scheduler in this process whose workers are jobs of Slurm."""
     try:
-        from dask_jobqueue import SLURMCluster
+        with _signals_kept():
+            from dask_jobqueue import SLURMCluster
     except ImportError:
         raise _missing() from None
     if shutil.which("sbatch") is None:
@@ -304,6 +311,19 @@ def _slurm(count: int) -> Any:
         ) from None
     cluster.scale(jobs=count)
     return cluster
+
+
+@contextlib.contextmanager
+def _signals_kept() -> Iterator[None]:
+    """What is imported within may not take Ctrl-C and SIGTERM for itself, as dask_jobqueue does."""
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(kind) for kind in kinds]
+    try:
+        yield
+    finally:
+        for kind, handler in zip(kinds, before, strict=True):
+            if signal.getsignal(kind) != handler:
+                signal.signal(kind, handler)
 
 
 def _missing() -> RequestError:

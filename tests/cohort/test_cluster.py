@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -190,9 +192,11 @@ def test_a_missing_extra_is_a_sentence(run, jobs, monkeypatch):
 
 
 def test_slurm_by_a_stand_in(run, jobs, tmp_path, monkeypatch):
-    pytest.importorskip("dask_jobqueue")
+    if find_spec("dask_jobqueue") is None:
+        pytest.skip("dask_jobqueue is not installed")
     import dask
 
+    handlers = [signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)]
     scripts = {
         "sbatch": 'cp "$1" "$0.$$"\nsetsid sh "$0.$$" >/dev/null 2>&1 &\necho "Submitted batch job $!"\n',
         "scancel": f'echo "$1" >> {tmp_path}/cancelled\nkill -- "-$1"\n',
@@ -213,3 +217,4 @@ def test_slurm_by_a_stand_in(run, jobs, tmp_path, monkeypatch):
     with dask.config.set({"jobqueue.slurm.cores": 1, "jobqueue.slurm.memory": "2GB"}):
         assert run(jobs[:2], "out", "resume", address="slurm") == {"done": 2}
     assert (tmp_path / "cancelled").exists()
+    assert [signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)] == handlers
