@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from espcn_core.cohort import cluster
+from espcn_core.cohort import cluster, cluster_worker
 from espcn_core.cohort.jobs import Job
 from espcn_core.cohort.manifest import Manifest
 from espcn_core.cohort.stamps import Stamp
@@ -67,7 +67,7 @@ def nothing(version: str, number: str, setup: bytes, job: bytes, folder: str | N
     return "outcome", pickle.dumps(outcome)
 
 
-class Nobody(cluster._Nobody):
+class Nobody(cluster_worker.Nobody):
     """Is told, and does nothing."""
 
 
@@ -75,7 +75,7 @@ def measure_tasks(jobs: list[Job]) -> tuple[float, float]:
     """Wall time for each task, and processor time of the process that holds client and scheduler, in s."""
     from distributed import LocalCluster
 
-    cluster._do = nothing
+    cluster.do = nothing
     setup = Setup(Wanted(Request(scale=2)), ("cpu", "fp32", "torch"))
     with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as local:
         runner = cluster.Cluster(local.scheduler_address, setup, None, 1, Nobody(), print)

@@ -14,11 +14,12 @@ from benchmarks.fuzz_mutations import Part
 from espcn_core.cohort.choice import choose
 from espcn_core.cohort.glance import Glance
 from espcn_core.cohort.jobs import Job
-from espcn_core.cohort.manifest import NAME, Manifest
+from espcn_core.cohort.manifest import Manifest
 from espcn_core.cohort.settings import hash_of
 from espcn_core.cohort.shown import Results
 from espcn_core.cohort.stamps import Stamp
 from espcn_core.cohort.status import read_status
+from espcn_core.cohort.tables import NAME
 from espcn_core.cohort.work import Outcome
 from espcn_core.errors import EspcnError
 

@@ -17,34 +17,19 @@ from espcn_core.cohort.jobs import Job
 from espcn_core.cohort.merging import merge_into
 from espcn_core.cohort.settings import canonical
 from espcn_core.cohort.stamps import Stamp
-from espcn_core.cohort.work import Outcome
-from espcn_core.errors import EspcnError, ManifestError, RequestError
-
-NAME = ".espcn-core.sqlite"
-NEXT = "\x1e"
-"""Between two sentences of one value."""
-
-_VERSION = 1
-_SCHEMA = """
-CREATE TABLE runs (
-    id INTEGER PRIMARY KEY, started REAL NOT NULL, ended REAL, process INTEGER, jobs INTEGER, version TEXT
-);
-CREATE TABLE jobs (
-    output PRIMARY KEY, suffix TEXT NOT NULL, run INTEGER NOT NULL, input NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('waiting', 'running', 'done', 'skipped', 'failed')),
-    input_size INTEGER, input_mtime_ns INTEGER, input_sha256 TEXT,
-    parameters TEXT, models TEXT, place TEXT,
-    output_size INTEGER, output_mtime_ns INTEGER, output_sha256 TEXT,
-    trust, trust_size INTEGER, trust_mtime_ns INTEGER, trust_sha256 TEXT,
-    voxels INTEGER, seconds REAL, ended REAL, error TEXT
-) WITHOUT ROWID;
-"""
-_GLANCES = """
-CREATE TABLE IF NOT EXISTS glances (
-    output PRIMARY KEY, coarse BLOB, fine BLOB, width INTEGER, height INTEGER, view TEXT, difference REAL,
-    plan TEXT, notes TEXT
+from espcn_core.cohort.tables import (
+    GLANCES,
+    NAME,
+    NEXT,
+    SCHEMA,
+    VERSION,
+    check_version,
+    open_to_read,
+    relative,
+    stored,
+    unreadable,
 )
-"""  # rows are long, so they are beside those that every run reads
+from espcn_core.cohort.work import Outcome
 
 
 @dataclass(frozen=True)
@@ -118,13 +103,13 @@ class Manifest:
             check_version(self.path, version)
         with self._saying():
             if not fresh:
-                check(self._base, self.path, _SCHEMA, _GLANCES, whole=True)
+                check(self._base, self.path, SCHEMA, GLANCES, whole=True)
             alone = self.path.name == NAME
             self._base.execute(f"PRAGMA journal_mode = {'WAL' if alone else 'DELETE'}")
             self._base.execute(f"PRAGMA synchronous = {'NORMAL' if alone else 'FULL'}")
             if fresh:
-                self._base.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version = {_VERSION};COMMIT;")
-            self._base.execute(_GLANCES)
+                self._base.executescript(f"BEGIN;{SCHEMA}PRAGMA user_version = {VERSION};COMMIT;")
+            self._base.execute(GLANCES)
 
     def __enter__(self) -> Manifest:
         return self
@@ -282,68 +267,6 @@ class Manifest:
             yield
         except sqlite3.DatabaseError as error:
             raise unreadable(self.path, error) from None
-
-
-def in_memory() -> sqlite3.Connection:
-    """An empty manifest that is nowhere on a disk, for sums."""
-    base = sqlite3.connect(":memory:", isolation_level=None)
-    base.executescript(_SCHEMA)
-    return base
-
-
-def open_to_read(path: Path) -> sqlite3.Connection:
-    """A connection to a manifest that is there, which writes nothing.
-
-    Raises
-    ------
-    RequestError, ManifestError
-        As `Manifest`.
-    """
-    try:
-        base = connected(path, read_only=True)
-    except sqlite3.DatabaseError as error:
-        raise unreadable(path, error) from None
-    try:
-        check_version(path, base.execute("PRAGMA user_version").fetchone()[0])
-        check(base, path, _SCHEMA, _GLANCES, whole=False)
-    except BaseException as error:
-        base.close()
-        if isinstance(error, sqlite3.DatabaseError):
-            raise unreadable(path, error) from None
-        raise
-    return base
-
-
-def check_version(path: Path, version: int) -> None:
-    """Raise `RequestError` if a manifest is of another version than this."""
-    if version != _VERSION:
-        raise RequestError(
-            f"{path} is a manifest of form {version}, and this version knows {_VERSION}: use the version "
-            "that made it, or delete it, which loses nothing but time"
-        )
-
-
-def unreadable(path: Path, error: sqlite3.Error) -> EspcnError:
-    """What is wrong with a manifest."""
-    if not isinstance(error, sqlite3.OperationalError):
-        return RequestError(
-            f"{path} is damaged or no manifest ({error}): delete it, which loses nothing but time"
-        )
-    return ManifestError(f"{path} cannot be used: {error}; see whether its disk is full or may be written to")
-
-
-def relative(path: Path, folder: Path) -> str | bytes:
-    """A path below an output folder as its manifest names it."""
-    return stored(path.relative_to(folder) if path.is_relative_to(folder) else path.resolve())
-
-
-def stored(path: str | Path) -> str | bytes:
-    """A path as text, or as bytes where it is no text."""
-    try:
-        os.fspath(path).encode()
-        return os.fspath(path)
-    except UnicodeEncodeError:
-        return os.fsencode(path)
 
 
 def _text(sentence: str | None) -> str | None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from espcn_core.cohort.guard import connected
 from espcn_core.cohort.jobs import Job
 from espcn_core.cohort.lock import is_held, locked
-from espcn_core.cohort.manifest import NAME, Entry, Manifest, open_to_read
+from espcn_core.cohort.manifest import Entry, Manifest
+from espcn_core.cohort.tables import NAME, open_to_read
 from espcn_core.errors import RequestError
 
 _MOST = 100_000  # parts

@@ -13,9 +13,10 @@ from espcn_core import __version__
 from espcn_core.cohort.choice import Existing, choose
 from espcn_core.cohort.jobs import Job, clear_leftovers_of
 from espcn_core.cohort.lock import locked
-from espcn_core.cohort.manifest import NAME, Manifest
+from espcn_core.cohort.manifest import Manifest
 from espcn_core.cohort.parts import Part, PartManifest, refuse_other_parts
 from espcn_core.cohort.settings import parameters_of
+from espcn_core.cohort.tables import NAME
 from espcn_core.cohort.work import Outcome, Wanted, Watcher, Worker
 from espcn_core.cohort.worker import Setup
 from espcn_core.cohort.workers import Workers

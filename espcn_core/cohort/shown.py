@@ -13,7 +13,7 @@ from typing import Any
 
 from espcn_core.cohort.glance import Glance
 from espcn_core.cohort.jobs import Job
-from espcn_core.cohort.manifest import NAME, NEXT, open_to_read, relative, stored, unreadable
+from espcn_core.cohort.tables import NAME, NEXT, open_to_read, relative, stored, unreadable
 
 _ORDER = ("failed", "waiting", "running", "unknown", "done", "skipped")
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from espcn_core.cohort.lock import is_held
-from espcn_core.cohort.manifest import NAME, in_memory, open_to_read, unreadable
 from espcn_core.cohort.merging import merge_into
 from espcn_core.cohort.parts import is_new, parts_in, running_parts
+from espcn_core.cohort.tables import NAME, in_memory, open_to_read, unreadable
 from espcn_core.errors import RequestError
 
 STATES = ("done", "skipped", "failed", "running", "waiting")

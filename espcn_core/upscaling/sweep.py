@@ -94,9 +94,10 @@ class Sweep:
     def run(self, write: Write, say: Say) -> Iterator[int]:
         """Write all fine slices; yields the number of coarse ones done, after each batch."""
         slices = Slices(self._values.array, self._axis)
-        at_once = self._engine.batch_pixels // (_SHARED if self._engine.is_on_cpu else 1)
-        batches = _batches(len(slices), slices[0].size, at_once)
-        threads = threads_for(len(batches)) if self._engine.is_on_cpu else 1
+        pixels, at_once = slices[0].size, self._engine.batch_pixels
+        batches = _batches(len(slices), pixels, at_once // (_SHARED if self._engine.is_on_cpu else 1))
+        small = self._engine.is_on_cpu and pixels <= at_once  # or each thread would hold a large slice
+        threads = threads_for(len(batches)) if small else 1
         engine = self._engine.adapted((torch.from_numpy(image) for image in self._few()), threads)
         computed = SparingEngine(engine)
 

@@ -6,7 +6,7 @@ import json
 import sqlite3
 
 from espcn_core.cohort.lock import locked
-from espcn_core.cohort.manifest import NAME
+from espcn_core.cohort.tables import NAME
 
 
 def test_after_a_run(cli, awkward, model, tmp_path):

@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from espcn_core.cohort.manifest import NAME
+from espcn_core.cohort.tables import NAME
 
 BAD = ("cut.nii.gz", "text.nii", "empty.nii", "rgb.nii", "complex.nii", "huge.nii", "singular.nii")
 

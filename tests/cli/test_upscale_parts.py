@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from espcn_core.cohort.manifest import NAME
+from espcn_core.cohort.tables import NAME
 
 
 def files_of(folder):

@@ -16,7 +16,8 @@ import pytest
 from espcn_core import Grid
 from espcn_core.cli import main
 from espcn_core.cohort.bids import Name, bids_jobs
-from espcn_core.cohort.bids_metadata import dataset_description, inherited, kept_headers, sidecar_of
+from espcn_core.cohort.bids_headers import kept_headers
+from espcn_core.cohort.bids_metadata import dataset_description, inherited, sidecar_of
 from espcn_core.errors import RequestError
 from espcn_core.models.cards import Card
 from espcn_core.upscaling.plan import Request, make_plan

@@ -15,9 +15,10 @@ from espcn_core.cli.status import status
 from espcn_core.cohort import guard
 from espcn_core.cohort.jobs import Job
 from espcn_core.cohort.lock import locked
-from espcn_core.cohort.manifest import NAME, Manifest
+from espcn_core.cohort.manifest import Manifest
 from espcn_core.cohort.stamps import Stamp
 from espcn_core.cohort.status import read_status
+from espcn_core.cohort.tables import NAME
 from espcn_core.cohort.work import Outcome
 from espcn_core.errors import EspcnError, ManifestError, RequestError
 

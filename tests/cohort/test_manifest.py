@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from espcn_core.cohort.jobs import Job
-from espcn_core.cohort.manifest import NAME, Manifest, stored
+from espcn_core.cohort.manifest import Manifest
 from espcn_core.cohort.stamps import Stamp
+from espcn_core.cohort.tables import NAME, stored
 from espcn_core.cohort.work import Outcome
 from espcn_core.errors import ManifestError, RequestError
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from espcn_core.cohort.lock import locked
-from espcn_core.cohort.manifest import NAME, Manifest
+from espcn_core.cohort.manifest import Manifest
 from espcn_core.cohort.parts import Part, merge_parts, parse_part, parts_in, refuse_other_parts
 from espcn_core.cohort.run import Manner, run_cohort
 from espcn_core.cohort.status import read_status
+from espcn_core.cohort.tables import NAME
 from espcn_core.errors import RequestError
 
 ENGINES = ("cpu", "fp32", "torch")

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from espcn_core.cohort import manifest, work
+from espcn_core.cohort import manifest, tables, work
 from espcn_core.cohort.jobs import Job
 from espcn_core.cohort.lock import locked
 from espcn_core.cohort.run import Manner, run_cohort
@@ -47,7 +47,7 @@ def test_outcomes_are_counted_and_nothing_but_results_and_the_manifest_is_left(g
     assert all(
         outcome.seconds > 0 and outcome.plan == watcher.plans[outcome.job] for outcome in watcher.finished
     )
-    assert files_below(jobs[0].target.parent) == [manifest.NAME, *ALL]
+    assert files_below(jobs[0].target.parent) == [tables.NAME, *ALL]
 
 
 def test_an_output_file_has_no_manifest(go, jobs):
@@ -115,9 +115,9 @@ def test_an_interruption_leaves_complete_files_and_a_right_manifest(go, jobs, wa
         go(who=CtrlC())
     out = jobs[0].target.parent
     ready = ALL[:3] if stage == "finish" else ALL[:2]
-    assert files_below(out) == [manifest.NAME, *ready]
+    assert files_below(out) == [tables.NAME, *ready]
     assert go("resume") == {"done": 5 - len(ready), "skipped": len(ready)}
-    assert files_below(out) == [manifest.NAME, *ALL]
+    assert files_below(out) == [tables.NAME, *ALL]
 
 
 def times(jobs) -> list[int]:
@@ -225,14 +225,14 @@ def test_results_that_were_removed_do_not_count_as_made_otherwise(go, jobs, want
 
 def test_without_the_manifest_results_are_treated_as_ever(go, jobs):
     go(some=jobs[:3])
-    jobs[0].target.with_name(manifest.NAME).unlink()
+    jobs[0].target.with_name(tables.NAME).unlink()
     with pytest.raises(
         RequestError, match=r"0\.nii\.gz and 2 other outputs are there, and no manifest says what"
     ):
         go("resume")
     with pytest.raises(RequestError, match=r"0\.nii\.gz and 2 other outputs exist: use --existing skip or"):
         go("error")
-    assert manifest.NAME not in files_below(jobs[0].target.parent)  # a refused call leaves nothing
+    assert tables.NAME not in files_below(jobs[0].target.parent)  # a refused call leaves nothing
     assert go("skip") == {"done": 2, "skipped": 3}
     with pytest.raises(
         RequestError, match=r"use --existing resume, --existing skip or --existing overwrite$"

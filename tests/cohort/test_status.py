@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from espcn_core.cohort.lock import locked
-from espcn_core.cohort.manifest import NAME, Manifest
+from espcn_core.cohort.manifest import Manifest
 from espcn_core.cohort.stamps import Stamp
 from espcn_core.cohort.status import read_status
+from espcn_core.cohort.tables import NAME
 from espcn_core.cohort.work import Outcome
 from espcn_core.errors import RequestError
 

@@ -127,6 +127,16 @@ def test_closing_stops_workers_and_clears_what_they_wrote(workers, jobs):
     assert [path.name for path in out.iterdir()] == ["0.nii.gz"]
 
 
+def test_a_worker_gets_its_next_job_before_anybody_asks_for_it(workers, jobs):
+    running = workers("if source.name[0] == '1': work.volumes.write = hang", count=1).run(jobs[:2])
+    next(running)
+    out, end = jobs[0].target.parent, time.monotonic() + 60
+    while len(list(out.iterdir())) < 2:  # nobody asks
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    running.close()
+
+
 RUN = """
 import sys
 from pathlib import Path
