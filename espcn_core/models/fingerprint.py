@@ -67,10 +67,15 @@ def fingerprint(slices: Iterable[Tensor], thick: float = 1.0) -> Tensor:
 
 
 def _powers(image: Tensor, thick: float) -> Tensor:
-    """Mean power in each square of frequency, under a Hann window (so that the borders make no cross)."""
+    """Mean power in each square of frequency, under a Hann window (so that the borders make no cross).
+
+    Sums are in float64: in float32 their last bits, and so those of voxels, would depend on how many threads
+    share them.
+    """
     window, members = _layout(image.shape[0], image.shape[1], thick)
-    power = torch.fft.rfft2((image - image.mean()) * window).abs() ** 2 / (window**2).sum()
-    mean: Tensor = members @ power.flatten()
+    level, energy = image.mean(dtype=torch.float64).float(), (window**2).sum(dtype=torch.float64).float()
+    power = torch.fft.rfft2((image - level) * window).abs() ** 2 / energy
+    mean: Tensor = (members * power.flatten()).sum(1, dtype=torch.float64).float()
     return mean
 
 
@@ -108,4 +113,4 @@ def _layout(rows: int, columns: int, thick: float) -> tuple[Tensor, Tensor]:
     if columns % 2 == 0:
         both_signs[-1] = 1.0
     members = torch.stack(squares) * both_signs.repeat(rows)
-    return window, members / members.sum(1, keepdim=True)
+    return window, members / members.sum(1, keepdim=True, dtype=torch.float64).float()

@@ -9,7 +9,7 @@ import torch
 from espcn_core.degradation import KINDS, SliceProfile, degrade, rician, thicken
 from espcn_core.figshare import open_source
 from espcn_core.intensity import IntensityMap
-from espcn_core.models.fingerprint import fingerprint, length
+from espcn_core.models.fingerprint import _layout, fingerprint, length
 
 SLICES = (57, 143, 954, 2001, 2228)
 
@@ -106,3 +106,18 @@ def test_a_directed_fingerprint_tells_the_thick_axis_from_the_other(fine):
         torch.testing.assert_close(fingerprint(thick.flip(-2), 4), traits, rtol=0, atol=1e-4)
     assert found == sorted(found, reverse=True)
     assert found[0] - found[2] > 0.3
+
+
+@pytest.mark.parametrize("thick", [1.0, 4.0])
+def test_it_does_not_depend_on_how_many_threads_share_the_work(thick):
+    slices = list(torch.rand(3, 256, 256 if thick == 1 else 64, generator=torch.Generator().manual_seed(0)))
+    before = torch.get_num_threads()
+    try:
+        found = []
+        for threads in (1, 2, 3, 8):
+            torch.set_num_threads(threads)
+            _layout.cache_clear()
+            found.append(fingerprint(slices, thick))
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(other, found[0]) for other in found[1:])
