@@ -47,7 +47,7 @@ class IntensityMap:
         array or adding to it changes the map in the same way, so that the mapped values stay.
         """
         sample = _finite(_strided(array))
-        smallest, largest = _extremes(array)
+        smallest, largest = extremes(array)
         if largest <= smallest:
             return cls(smallest, smallest + 1.0)
         floor, ceiling = (float(p) for p in np.percentile(sample, [_TAIL, 100 - _TAIL]))
@@ -143,7 +143,7 @@ def _slabs(array: Array) -> list[Array]:
     return [array[..., k] for k in range(array.shape[-1])]
 
 
-def _extremes(array: Array) -> tuple[float, float]:
+def extremes(array: Array) -> tuple[float, float]:
     """Smallest and largest finite value; 0 and 0 where there is none."""
     if array.dtype.kind != "f":
         return float(array.min()), float(array.max())

@@ -27,13 +27,13 @@ from espcn_core.upscaling.plan import Request, make_plan
 CARDS = shipped_cards()
 
 NETWORKS = {
-    "espcn-r-through-x2": (322452.875, 2629.88),
-    "espcn-r-through-x3": (323311.3125, 1792.06),
-    "espcn-r-through-x4": (324169.75, 1373.15),
-    "espcn-r-through-x5": (325028.1875, 1121.8),
-    "espcn-r-through-x6": (325886.625, 954.233),
-    "espcn-r-through-x7": (326745.0625, 834.544),
-    "espcn-r-through-x8": (327603.5, 744.777),
+    "espcn-r-through-x2": (322452.875, 2694.55),
+    "espcn-r-through-x3": (323311.3125, 1850.28),
+    "espcn-r-through-x4": (324169.75, 1428.15),
+    "espcn-r-through-x5": (325028.1875, 1174.86),
+    "espcn-r-through-x6": (325886.625, 1006.01),
+    "espcn-r-through-x7": (326745.0625, 885.401),
+    "espcn-r-through-x8": (327603.5, 794.944),
     "espcn-r-x2-bicubic": (100433.25, 399.016),
     "espcn-r-x2": (100433.25, 422.575),
     "espcn-r-x3-bicubic": (102254.8125, 186.238),
@@ -47,14 +47,15 @@ NETWORKS = {
 Of 32 x 24 x 8 voxels in float32, padding and, through thick slices, both planes included.
 """
 
-PEAKS = {"espcn-r-x2": 1.223, "espcn-r-through-x4": 4.130}
+PEAKS = {"espcn-r-x2": 1.223, "espcn-r-through-x4": 2.115}
 """Bytes that numpy has at most beside the input, per byte of the result, of 96 x 80 x 20 voxels in int16."""
 
-PASSES = {"espcn-r-x2": (4.5, 1.5, 1.0), "espcn-r-through-x4": (10 + 11 / 15, 11 + 11 / 15, 1.0)}
+PASSES = {"espcn-r-x2": (4.5, 1.5, 1.0), "espcn-r-through-x4": (16 + 8 / 15, 15 + 8 / 15, 1.0)}
 """How often each of 24 x 20 x 64 voxels is read, and goes through the intensity map and back.
 
 Reading twice is for the range, once and a bit for its percentiles, and sixteen slices are looked at before
-the others. Thick slices are also compared with the result, slice by slice.
+the others. Of thick slices the farthest voxel is looked for; they are taken from what each plane makes, added
+again, and compared with the result, slice by slice.
 """
 
 

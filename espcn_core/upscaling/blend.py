@@ -31,7 +31,7 @@ def blend(
 
     Parameters
     ----------
-    first, second : ndarray of float32, shape (I, J, K, *rest)
+    first, second : ndarray of float32 or float16, shape (I, J, K, *rest)
     axis : int
         The thick one, which both saw.
     slice_axes : (int, int)
@@ -44,9 +44,9 @@ def blend(
     ones, others = Slices(first, axis), Slices(second, axis)
 
     def mix(n: int) -> None:
-        one, other = (torch.from_numpy(np.ascontiguousarray(slices[n])) for slices in (ones, others))
+        one, other = (torch.from_numpy(np.ascontiguousarray(slices[n])).float() for slices in (ones, others))
         share = _mixed(one - other, spacing[rows], spacing[columns])
-        ones[n][...] = (other + share if first_saw_rows else one - share).numpy()
+        torch.from_numpy(ones[n]).copy_(other + share if first_saw_rows else one - share)
 
     for _ in spread(mix, range(len(ones)), threads_for(len(ones))):
         pass

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from espcn_core.degradation import FWHM_TO_SIGMA, SliceProfile
 from espcn_core.grid import Grid
-from espcn_core.upscaling.resample import Weights, gathered, positions
+from espcn_core.upscaling.resample import Weights, gathered, positions, weighted
 
 Image = npt.NDArray[np.floating[Any]]
 
@@ -48,12 +48,12 @@ class Consistency:
 
     def lacking(self, fine: Image, thick: Image) -> Image:
         """``y - D x``, shape (n, m), of fine values, (n', m); 0 where a thick value is not finite."""
-        lacking = thick - self._degrade @ fine
+        lacking = thick - weighted(self._degrade, fine)
         return np.where(np.isfinite(lacking), lacking, np.float32(0))
 
     def __call__(self, fine: Image, thick: Image) -> Image:
         """The changed fine values, shape (n', m); a thick one, (n, m), that is not finite says nothing."""
-        changed: Image = fine + self._spread @ self.lacking(fine, thick)
+        changed: Image = fine + weighted(self._spread, self.lacking(fine, thick))
         return changed
 
 

@@ -14,7 +14,7 @@ from espcn_core.grid import Grid
 from espcn_core.intensity import IntensityMap
 from espcn_core.upscaling.consistency import Consistency
 from espcn_core.upscaling.likeliest import likeliest_profile
-from espcn_core.upscaling.resample import cubic_weights
+from espcn_core.upscaling.resample import cubic_weights, weighted
 from espcn_core.upscaling.slices import Slices
 from espcn_core.upscaling.sweep import Values
 
@@ -126,13 +126,13 @@ def finish(
         if axis != across
     )
     array = made.array
-    if moved or made.intensity is not None or array.dtype != form.dtype:
+    if moved or not made.is_array or array.dtype != form.dtype:
         array = np.empty((*grid.shape, *array.shape[3:]), form.dtype, order="F")
     judge = None if thick is None or thick.profile is None else _Judge(thick, thick.profile, grid, across)
     slices = Slices(array, across)
     for n, image in enumerate(made.filled(across, range(len(slices)))):
-        image = image if first is None else first @ image
-        image = image if second is None else image @ second.T
+        image = image if first is None else weighted(first, image)
+        image = image if second is None else weighted(second, image.T).T
         if judge is not None and judge.enforced:
             image = judge.changed(image, n)
         slices[n][...] = form.written(image)

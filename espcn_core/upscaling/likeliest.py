@@ -6,6 +6,7 @@ import numpy as np
 
 from espcn_core.degradation import SliceProfile
 from espcn_core.upscaling.consistency import profile_weights
+from espcn_core.upscaling.resample import weighted
 from espcn_core.upscaling.slices import evenly
 from espcn_core.upscaling.sweep import Values
 
@@ -49,8 +50,8 @@ def likeliest_profile(thick: Values, fine: Values, axis: int) -> SliceProfile:
     for said, made in zip(thick.raw(across, numbers), fine.raw(across, numbers), strict=True):
         y, x = (said.T, made.T) if turned else (said, made)
         known = np.isfinite(y)
-        y = np.where(known, y, 0).astype(np.float64)
-        misfit += [np.square((y - degrade @ x) * known).sum() for degrade in weights]
+        y, x = np.where(known, y, 0).astype(np.float64), x.astype(np.float64)
+        misfit += [np.square((y - weighted(degrade, x)) * known).sum() for degrade in weights]
         energy += np.square(y).sum()
     best = int(misfit.argmin())
     convincing = misfit[best] < _CONVINCING**2 * misfit[0] and misfit[0] > _ROUNDING * energy

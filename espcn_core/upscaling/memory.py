@@ -18,9 +18,9 @@ _FLOAT32 = np.dtype(np.float32)
 def bytes_needed(plan: Plan, count: int, dtype: npt.DTypeLike, *, trust: bool = False) -> int:
     """Bytes that a run takes at most at a time, beside the volume that it reads.
 
-    Between the steps of a plan, and where two results are blended, values are float32; the last step also
-    writes the result. A trust map takes two more volumes of float32 beside the result, while the plan is run
-    again, in one plane at a time.
+    Between the steps of a plan values are float32, and float16 where two results are blended; the last step
+    also writes the result. A trust map takes two more volumes of float32 beside the result, while the plan is
+    run again, in one plane at a time.
 
     Parameters
     ----------
@@ -49,12 +49,12 @@ def _most(plan: Plan, result: np.dtype[np.generic], blended: bool = True) -> int
         dtype = result if number == len(plan.steps) else _FLOAT32
         made = before.finer(step.factor) if step.passes else step.grid
         ends = dtype.itemsize * math.prod(step.grid.shape)
-        volume = _FLOAT32.itemsize * math.prod(made.shape)
-        between = volume
-        if step.passes and made.matches(step.grid) and (step.axis is None or dtype == _FLOAT32):
-            between = 0  # what the networks write is what the step ends with
+        between = _FLOAT32.itemsize * math.prod(made.shape)
         if len(step.passes) == 2 and blended:  # when they are blended; the second is gone when the step ends
-            most = max(most, begins + 2 * volume)
+            between //= 2
+            most = max(most, begins + 2 * between)
+        elif step.passes and made.matches(step.grid) and (step.axis is None or dtype == _FLOAT32):
+            between = 0  # what the networks write is what the step ends with
         most = max(most, begins + between + ends)
         before, begins = step.grid, ends
     return most

@@ -5,8 +5,11 @@ All of it is in voxel indices, so an oblique volume is no special case.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from espcn_core.grid import Grid, step_between
 
@@ -72,6 +75,16 @@ def gathered(index: npt.NDArray[np.int64], values: Weights, count: int) -> Weigh
     rows = np.broadcast_to(np.arange(len(index))[:, None], index.shape)
     np.add.at(matrix, (rows, index.clip(0, count - 1)), values)
     return matrix
+
+
+def weighted(weights: npt.NDArray[Any], image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """``weights @ image``, both of one type, by torch.
+
+    NumPy's own library has threads of its own, which wait for the processors that torch's threads are still
+    turning on: a volume that takes 0.2 s then took 3 s.
+    """
+    product: npt.NDArray[Any] = (torch.from_numpy(weights) @ torch.from_numpy(image)).numpy()
+    return product
 
 
 def _kernel(x: Weights) -> Weights:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 
 from espcn_core.errors import RequestError
 from espcn_core.grid import Grid
-from espcn_core.intensity import IntensityMap
+from espcn_core.intensity import IntensityMap, extremes
 from espcn_core.models.ranges import CONTRAST_RANGE, contrast_of, range_warning
 from espcn_core.upscaling.constant import SparingEngine
 from espcn_core.upscaling.engine import Engine, Say
@@ -62,6 +63,17 @@ class Values:
         """`raw` slices without gaps."""
         for image in self.raw(slice_axis, numbers):
             yield image if self.intensity is None else fill_gaps(image)
+
+    @cached_property
+    def farthest(self) -> float:
+        """How far from 0 the values reach in the networks' range; gaps do not count."""
+        ends: Array = np.array(extremes(self.array))
+        return float(np.abs(ends if self.intensity is None else self.intensity.forward(ends)).max())
+
+    @property
+    def is_array(self) -> bool:
+        """Whether the array holds what the slices give."""
+        return self.intensity is None
 
     def count(self, slice_axis: int) -> int:
         """Number of slices across an axis."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,12 @@ from espcn_core.degradation import SliceProfile
 from espcn_core.errors import CancelledError, VolumeError
 from espcn_core.intensity import IntensityMap, count_nonfinite
 from espcn_core.upscaling.blend import blend
+from espcn_core.upscaling.differences import Differences
 from espcn_core.upscaling.engines import Engines
 from espcn_core.upscaling.finish import Agreement, Form, Thick, finish
 from espcn_core.upscaling.resample import nearest
 from espcn_core.upscaling.slices import Slices, restore_gaps
-from espcn_core.upscaling.steps import Pass, Plan, Step
+from espcn_core.upscaling.steps import Plan, Step
 from espcn_core.upscaling.sweep import Sweep, Values, Write, is_exchanged
 
 Array = npt.NDArray[Any]
@@ -210,33 +212,29 @@ def _done(
     grid = values.grid.finer(step.factor)
     at_once = len(step.passes) == 1 and thick is None and grid.matches(step.grid)
     written = form if at_once else Form()
-    results = []
+    planes: list[tuple[int, Values]] = []
+    write: Write
     for only in step.passes:
         sweep = Sweep(values, only, engines.load(only.model))
         if (warning := sweep.warning()) and warning not in notes:
             notes.append(warning)
-        shape = (*grid.shape, *values.array.shape[3:])
-        results.append((only.slice_axis, _empty(shape, written.dtype, only, len(step.passes) == 2)))
-        for count in sweep.run(_fill(Slices(results[-1][1], only.slice_axis), written), notes.append):
+        if len(step.passes) == 2 and step.axis is not None:
+            differences = Differences.empty(values, grid, step.axis, only.slice_axis)
+            planes.append((only.slice_axis, differences))
+            write = partial(differences.put, only.slice_axis)
+        else:
+            array = np.empty((*grid.shape, *values.array.shape[3:]), written.dtype, order="F")
+            planes.append((only.slice_axis, Values(array, grid)))
+            write = _fill(Slices(array, only.slice_axis), written)
+        for count in sweep.run(write, notes.append):
             tally.add(count)
-    results.sort(key=lambda result: not result[1].flags.f_contiguous)
-    if len(results) == 2 and step.axis is not None:
-        (first_axis, first), (second_axis, second) = results
-        blend(first, second, step.axis, (first_axis, second_axis), grid.spacing)
-        del results[1], second
-    made = results[0][1]
-    return (made, None) if at_once else finish(Values(made, grid), step.grid, form, thick, tally.look)
-
-
-def _empty(shape: tuple[int, ...], dtype: np.dtype[Any], only: Pass, is_blended: bool) -> Array:
-    """A volume for a pass to fill, in Fortran order.
-
-    Of two that are blended, that of slices across the first axis has each slice side by side instead: what is
-    written slice by slice would be scattered over all of the memory.
-    """
-    if only.slice_axis or not is_blended:
-        return np.empty(shape, dtype, order="F")
-    return np.moveaxis(np.empty((*shape[1:], shape[0]), dtype, order="F"), -1, 0)
+    planes.sort(key=lambda plane: not plane[1].array.flags.f_contiguous)
+    if len(planes) == 2 and step.axis is not None:
+        (first_axis, first), (second_axis, second) = planes
+        blend(first.array, second.array, step.axis, (first_axis, second_axis), grid.spacing)
+        del planes[1], second
+    made = planes[0][1]
+    return (made.array, None) if at_once else finish(made, step.grid, form, thick, tally.look)
 
 
 def _fill(fine: Slices, form: Form) -> Write:

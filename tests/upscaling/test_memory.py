@@ -24,13 +24,14 @@ def needed(request, dtype, **options):
     [
         (Request(2), "i2", 4 * 2),  # written as it is made
         (Request(2), "f4", 4 * 4),
-        (Request((1, 1, 5)), "i2", 2 * 5 * 4),  # two planes in float32, then rounded
-        (Request((1, 1, 5)), "f4", 2 * 5 * 4),
-        (Request((1, 1, 10)), "i2", 5 * 4 + 2 * 10 * 4),  # two stages
+        (Request((1, 1, 5)), "i1", 2 * 5 * 2),  # two planes in float16
+        (Request((1, 1, 5)), "i2", 5 * 2 + 5 * 2),  # or one, which is then rounded
+        (Request((1, 1, 5)), "f4", 5 * 2 + 5 * 4),
+        (Request((1, 1, 10)), "i2", 5 * 4 + 2 * 10 * 2),  # two stages
         (Request((2, 2, 5)), "i2", 5 * 4 + 20 * 2),
         (Request(None, (1, 1, 5)), "i2", 2),  # forced
-        (Request(None, (1, 1, 0.9)), "i2", 2 * 6 * 4),  # more than what follows: it is resampled
-        (Request(None, (1, 1, 0.9)), "f4", 2 * 6 * 4),
+        (Request(None, (1, 1, 0.9)), "i2", 2 * 6 * 2),  # more than what follows: it is resampled
+        (Request(None, (1, 1, 0.9)), "f4", 6 * 2 + 33 / 6 * 4),
     ],
 )
 def test_all_volumes_that_are_there_at_a_time_count(request_, dtype, bytes_per_voxel):

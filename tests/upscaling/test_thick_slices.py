@@ -27,6 +27,9 @@ rng = np.random.default_rng(8)
 
 TILT, _ = np.linalg.qr(np.eye(3) + rng.uniform(-0.25, 0.25, (3, 3)))
 
+ROUNDED = 1e-4
+"""Of the range: what two planes made is kept in float16, as the difference from the nearest thick voxels."""
+
 
 def head(shape=(14, 12, 9), dtype=np.float32):
     """Smooth along all axes but noisy, as a head is."""
@@ -81,7 +84,7 @@ def test_untrained_networks_of_both_planes_are_cubic_along_the_axis(models, axis
     assert [len(step.passes) for step in plan.steps] == [2]
     result = run(plan, array, device="cpu", consistent=False).array
     assert result.shape == plan.target.shape
-    np.testing.assert_allclose(result, cubic(array, axis, r), atol=2e-6 * array.max())
+    np.testing.assert_allclose(result, cubic(array, axis, r), atol=ROUNDED * array.max())
 
 
 def test_a_factor_that_is_not_whole_is_resampled_to_the_exact_grid(models):
@@ -91,7 +94,7 @@ def test_a_factor_that_is_not_whole_is_resampled_to_the_exact_grid(models):
     assert result.shape == plan.target.shape == (14, 12, 50)
     sixfold = plan.source.finer((1, 1, 6))
     expected = along(cubic_weights(sixfold, plan.target, 2), cubic(array, 2, 6), 2)
-    np.testing.assert_allclose(result, expected, atol=1e-5 * array.max())
+    np.testing.assert_allclose(result, expected, atol=ROUNDED * array.max())
 
 
 @pytest.mark.parametrize(
@@ -157,7 +160,7 @@ def test_the_order_of_the_axes_makes_no_difference(models, axes):
     expected = run(plan, array, device="cpu").array.transpose(axes)
     moved = make_plan(grid.reorder(axes), Request(spacing="isotropic"), models())
     result = run(moved, array.transpose(axes), device="cpu").array
-    np.testing.assert_allclose(result, expected, atol=1e-5 * np.ptp(array))
+    np.testing.assert_allclose(result, expected, atol=ROUNDED * np.ptp(array))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int16"])
@@ -177,7 +180,7 @@ def test_the_result_is_the_blend_of_what_both_planes_give(models, spacing, dtype
     axes = tuple(only.slice_axis for only in step.passes)
     wanted = first.astype(np.float32)
     blend(wanted, second.astype(np.float32), 2, axes, plan.target.spacing)
-    np.testing.assert_allclose(both, wanted, atol=1e-5 * np.ptp(array))
+    np.testing.assert_allclose(both, wanted, atol=4 * ROUNDED * np.ptp(array))  # noise, far from the thick
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -187,7 +190,7 @@ def test_flips_commute_for_networks_without_residual(models, axis, spacing):
     plan = thick_plan(array, models(bicubic=True), spacing=spacing)
     flipped = run(plan, np.flip(array, axis), device="cpu").array
     expected = run(plan, array, device="cpu").array
-    np.testing.assert_allclose(np.flip(flipped, axis), expected, atol=1e-5 * np.ptp(array))
+    np.testing.assert_allclose(np.flip(flipped, axis), expected, atol=ROUNDED * np.ptp(array))
 
 
 @pytest.mark.parametrize("shape", ["gaussian", "box"])
@@ -279,7 +282,7 @@ def test_all_three_axes_finer(models):
     assert result.deviation < 1e-5
     loose = run(plan, array, device="cpu", consistent=False)
     expected = cubic(cubic(cubic(array, 2, 2), 0, 2), 1, 2)
-    np.testing.assert_allclose(loose.array, expected, atol=1e-5 * array.max())
+    np.testing.assert_allclose(loose.array, expected, atol=ROUNDED * array.max())
     assert loose.deviation > 1e-3
 
 
