@@ -44,7 +44,7 @@ def cards(plan):
 
 def spacing_warnings(plan):
     """A sentence for each network that was trained on another spacing."""
-    from espcn_core.models.ranges import range_warning
+    from espcn_core.models.outside import range_warning
 
     found = []
     grid = plan.source

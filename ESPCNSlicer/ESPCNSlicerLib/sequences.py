@@ -5,13 +5,13 @@ import slicer
 from slicer.i18n import tr as _
 
 from ESPCNSlicerLib import scene, words
+from ESPCNSlicerLib.plans import facts, make_plan
 from ESPCNSlicerLib.work import Work, compute
 
 
 def upscale(browser, progress, device, asked):
     """The new sequence of a browser (`ESPCNSlicerLib.logic.SuperResolve.upscaleSequence`)."""
     from espcn_core.errors import RequestError, VolumeError
-    from ESPCNSlicerLib.logic import facts, make_plan
 
     sequence = browser.GetMasterSequenceNode() if browser is not None else None
     if sequence is None or not sequence.GetNumberOfDataNodes():

@@ -8,8 +8,8 @@ from slicer.util import VTKObservationMixin
 from ESPCNSlicerLib import choices, forecast, scene, words
 from ESPCNSlicerLib.devices import find_devices, is_torch_there
 from ESPCNSlicerLib.install import InstallError, ensure_torch
-from ESPCNSlicerLib.logic import make_plan
 from ESPCNSlicerLib.parameters import AUTO, SuperResolveParameterNode
+from ESPCNSlicerLib.plans import make_plan
 from ESPCNSlicerLib.runner import Runner
 from ESPCNSlicerLib.work import compute
 

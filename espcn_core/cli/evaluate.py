@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from espcn_core.cli.messages import bar
 from espcn_core.errors import RequestError
 
 if TYPE_CHECKING:
@@ -214,18 +213,6 @@ def _command(models: str, **options: Any) -> str:
         if value is not None:
             words += [f"--{name}", str(value)]
     return shlex.join([*words, "--out", "DIR"])
-
-
-@contextmanager
-def bar() -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on the error stream, fed with the pieces of work done and in all."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("Measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("measure", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _show(about: About, summary: dict[str, Any], console: Any) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from espcn_core.cli.messages import bar
 from espcn_core.errors import RequestError
 from espcn_core.grid import Grid
 from espcn_core.upscaling.request import MOST
@@ -44,7 +45,6 @@ def evaluate_through_plane(
     from rich.console import Console
 
     try:
-        from espcn_core.cli.evaluate import bar
         from espcn_core.evaluation.through.cases import find_volumes, read
         from espcn_core.evaluation.through.measure import Measurement, make_example, measure
         from espcn_core.evaluation.through.methods import (

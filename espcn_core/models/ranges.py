@@ -1,4 +1,4 @@
-"""What a network has seen in its training, and whether a volume looks like that.
+"""What a network has seen in its training, and what a volume looks like.
 
 A card may say it in two fields of ``training``, and a card without them never warns:
 
@@ -9,14 +9,11 @@ A card may say it in two fields of ``training``, and a card without them never w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-if TYPE_CHECKING:
-    from espcn_core.models.cards import Card
 
 SPACING_RANGE, CONTRAST_RANGE = "spacing_range_mm", "contrast_range"
 """Their keys in `Card.training`."""
@@ -28,9 +25,6 @@ STATISTICS = {
 }
 """What `contrast_of` measures, and what each is good for."""
 
-_SPACING_TOLERANCE = 1.25
-_CONTRAST_TOLERANCE = 0.25
-
 CONTENT = 0.5
 """Slices whose standard deviation is below this share of the largest one are left out."""
 
@@ -40,7 +34,6 @@ _LEAST_SIDE = 4
 _MAD_TO_SIGMA = 1 / 0.6745
 
 Image = npt.NDArray[np.floating[Any]]
-Range = Sequence[float]
 
 
 def contrast_of(slices: Iterable[npt.ArrayLike]) -> dict[str, float]:
@@ -93,48 +86,6 @@ def contrast_range(samples: Iterable[Mapping[str, float]]) -> dict[str, list[flo
     return {name: [float(f"{end:.3g}") for end in pair] for name, pair in ends.items()}
 
 
-def range_warning(
-    card: Card, spacing: tuple[float, float] | None, contrast: Mapping[str, float]
-) -> str | None:
-    """One line that names each field in which slices lie outside of what a network was trained on.
-
-    Parameters
-    ----------
-    card : Card
-    spacing : (row, column), optional
-        Of the coarse slices, in mm; None where it is not known.
-    contrast : dict
-        What `contrast_of` gives for them.
-
-    Returns
-    -------
-    str or None
-        None if nothing lies outside, or the card does not say.
-
-    Notes
-    -----
-    The ends are generous, so that ordinary scans do not warn: a spacing may be a quarter smaller or larger
-    (divided or multiplied by 1.25), a statistic may lie outside by a quarter of the width of its range. Less
-    noise than in the training is no reason to warn.
-    """
-    parts = []
-    seen = card.training.get(SPACING_RANGE)
-    if seen is not None and spacing is not None:
-        ranges = [[end * r / card.factor[1] for end in seen] for r in card.factor]
-        if not all(_near_spacing(mm, ends) for mm, ends in zip(spacing, ranges, strict=True)):
-            here = " x ".join(dict.fromkeys(f"{mm:.3g}" for mm in spacing))
-            there = " x ".join(dict.fromkeys(map(_from_to, ranges)))
-            parts.append(f"pixels of {there} mm, not {here} mm")
-    for name, seen in card.training.get(CONTRAST_RANGE, {}).items():
-        if name in contrast and not _near_contrast(name, contrast[name], seen):
-            ends = f"up to {seen[1]:.2g}" if name == "noise" else _from_to(seen)
-            parts.append(f"{name} {ends}, not {contrast[name]:.2g}")
-    if not parts:
-        return None
-    trained = ", and on ".join(parts)
-    return f"{card.name} was trained on {trained}: the result may be no better than interpolation"
-
-
 def check_ranges(training: Mapping[str, Any]) -> None:
     """Raise `ValueError`, the end of a sentence about a card, if the two fields are not what they must be."""
     contrast = training.get(CONTRAST_RANGE, {})
@@ -174,17 +125,3 @@ def _haar(image: Image) -> tuple[Image, Image]:
 
 def _rms(values: Image) -> float:
     return float(np.sqrt(np.mean(np.square(values))))
-
-
-def _near_spacing(mm: float, seen: Range) -> bool:
-    return seen[0] / _SPACING_TOLERANCE <= mm <= seen[1] * _SPACING_TOLERANCE
-
-
-def _near_contrast(name: str, value: float, seen: Range) -> bool:
-    slack = _CONTRAST_TOLERANCE * (seen[1] - seen[0])
-    return value <= seen[1] + slack and (name == "noise" or value >= seen[0] - slack)
-
-
-def _from_to(seen: Range) -> str:
-    low, high = (f"{end:.3g}" for end in seen)
-    return low if low == high else f"{low} to {high}"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
 from espcn_core.errors import RequestError, did_you_mean
 from espcn_core.models.registry import build
-
-if TYPE_CHECKING:
-    from espcn_core.training.config import TrainingConfig
 
 
 def checked(name: str, value: Any, kind: Any) -> object:
@@ -53,25 +51,23 @@ def one_of(name: str, value: str, known: Any) -> None:
         raise RequestError(f"{name} is {value!r}{did_you_mean(value, known)}")
 
 
-def at_least(config: TrainingConfig, least: int, *names: str) -> None:
+def at_least(settings: object, least: int, *names: str) -> None:
     """Raise `RequestError` if one of some settings is smaller than that."""
     for name in names:
-        if getattr(config, name) < least:
-            raise RequestError(f"{name} is {getattr(config, name)}: it must be at least {least}")
+        if getattr(settings, name) < least:
+            raise RequestError(f"{name} is {getattr(settings, name)}: it must be at least {least}")
 
 
-def try_network(config: TrainingConfig) -> None:
-    """Raise `RequestError` if the network cannot be built, or cannot see an image.
+def try_network(model: str, factor: tuple[int, int], arguments: Mapping[str, Any]) -> None:
+    """Raise `RequestError` if a network cannot be built, or cannot see an image.
 
     It takes no memory and leaves no trace in torch's random state.
     """
     try:
         with torch.random.fork_rng(devices=()), torch.inference_mode(), torch.device("meta"):
-            build(config.model, config.factor, **config.arguments)(torch.empty(1, 1, 8, 8))
+            build(model, factor, **arguments)(torch.empty(1, 1, 8, 8))
     except RequestError:
         raise
     except (TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise RequestError(
-            f"arguments is {config.arguments}: {config.model} does not take that ({reason})"
-        ) from None
+        raise RequestError(f"arguments is {arguments}: {model} does not take that ({reason})") from None

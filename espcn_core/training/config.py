@@ -187,7 +187,7 @@ class TrainingConfig:
             object.__setattr__(self, "name", f"{self.model}-{through}x{self.scale}")
         if self.name != Path(self.name).name or self.name == ".." or "\0" in self.name:
             raise RequestError(f"name is {self.name!r}: it must be a file name without folders")
-        try_network(self)
+        try_network(self.model, self.factor, self.arguments)
 
     @property
     def factor(self) -> tuple[int, int]:

@@ -14,7 +14,8 @@ import torch
 from espcn_core.errors import RequestError
 from espcn_core.grid import Grid
 from espcn_core.intensity import IntensityMap, extremes
-from espcn_core.models.ranges import CONTRAST_RANGE, contrast_of, range_warning
+from espcn_core.models.outside import range_warning
+from espcn_core.models.ranges import CONTRAST_RANGE, contrast_of
 from espcn_core.upscaling.constant import SparingEngine
 from espcn_core.upscaling.engine import Engine, Say
 from espcn_core.upscaling.parallel import spread, threads_for

@@ -15,7 +15,8 @@ from espcn_core.degradation import degrade
 from espcn_core.figshare import open_source
 from espcn_core.intensity import IntensityMap
 from espcn_core.models.cards import Card
-from espcn_core.models.ranges import STATISTICS, check_ranges, contrast_of, contrast_range, range_warning
+from espcn_core.models.outside import range_warning
+from espcn_core.models.ranges import STATISTICS, check_ranges, contrast_of, contrast_range
 
 rng = np.random.default_rng(8)
 

@@ -134,7 +134,7 @@ def plain_weights(tmp_path_factory) -> Path:
 @pytest.fixture
 def ship(monkeypatch, sources):
     """Makes the networks of a folder the shipped ones."""
-    from ESPCNSlicerLib.logic import _default_model
+    from ESPCNSlicerLib.plans import _default_model
 
     def ship(folder: Path) -> None:
         monkeypatch.setattr("espcn_core.models.cards.SHIPPED", folder)

@@ -30,6 +30,7 @@ from typing import Any
 
 from espcn_core import __version__
 from espcn_core.errors import VolumeError
+from espcn_core.volumes.dicom.values import code
 
 _FREE_TEXT = ("ST", "LT", "UC", "UR", "UT", "UN", "PN")
 _NOTHING: dict[str, Any] = {
@@ -61,8 +62,6 @@ def anonymise(data: Any, name: str) -> None:
     _clean(data)
     data.PatientIdentityRemoved = "YES"
     data.DeidentificationMethod = f"PS3.15 Basic Profile (2026c) by espcn-core {__version__}"
-    from espcn_core.volumes.dicom.derive import code
-
     data.DeidentificationMethodCodeSequence = [code("113100", "Basic Application Confidentiality Profile")]
     data.LongitudinalTemporalInformationModified = "REMOVED"
 

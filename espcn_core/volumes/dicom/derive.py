@@ -32,7 +32,7 @@ from espcn_core.volumes.dicom.anonymise import anonymise as without_identity
 from espcn_core.volumes.dicom.anonymise import new_uid
 from espcn_core.volumes.dicom.extra import quiet
 from espcn_core.volumes.dicom.read import DicomHeader
-from espcn_core.volumes.dicom.values import decimal_string, deep_copy, encoded, real, texts, whole
+from espcn_core.volumes.dicom.values import code, decimal_string, deep_copy, encoded, real, texts, whole
 from espcn_core.volumes.raw import Progress
 from espcn_core.volumes.volume import Volume
 
@@ -107,15 +107,6 @@ def check(volume: Volume, shape: tuple[int, ...], path: str | os.PathLike[str]) 
         )
     if max(shape) > _LONGEST:
         raise VolumeError(f"{os.fspath(path)} would get {max(shape)} pixels, and DICOM allows {_LONGEST}")
-
-
-def code(value: str, meaning: str) -> Any:
-    """An item of a code sequence, from DICOM's own coding scheme."""
-    from pydicom import Dataset
-
-    item = Dataset()
-    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
-    return item
 
 
 class _Series:

@@ -1,4 +1,4 @@
-"""Numbers, texts and voxels as DICOM elements hold them."""
+"""Numbers, texts, codes and voxels as DICOM elements hold them."""
 
 from __future__ import annotations
 
@@ -72,3 +72,12 @@ def real(value: Any) -> float | None:
         return float(value)
     except (TypeError, ValueError):
         return None
+
+
+def code(value: str, meaning: str) -> Any:
+    """An item of a code sequence, from DICOM's own coding scheme."""
+    from pydicom import Dataset
+
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
+    return item

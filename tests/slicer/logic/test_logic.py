@@ -230,7 +230,7 @@ def test_an_engine_that_fails_leaves_the_scene(volume, logic, nodes, monkeypatch
 
 
 def test_a_plan_is_made_from_a_grid_alone(shipped, volume):
-    from ESPCNSlicerLib.logic import make_plan
+    from ESPCNSlicerLib.plans import make_plan
     from ESPCNSlicerLib.scene import grid_of
 
     plan = make_plan(grid_of(volume()), spacing="isotropic")

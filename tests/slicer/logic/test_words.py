@@ -9,7 +9,7 @@ import pytest
 @pytest.fixture
 def plan(shipped):
     """Makes the plan of a volume of some thick slices."""
-    from ESPCNSlicerLib.logic import make_plan
+    from ESPCNSlicerLib.plans import make_plan
 
     from espcn_core.grid import Grid
 

@@ -9,7 +9,7 @@ import pytest
 @pytest.fixture
 def work(shipped):
     """Makes the `Work` of a random volume."""
-    from ESPCNSlicerLib.logic import make_plan
+    from ESPCNSlicerLib.plans import make_plan
     from ESPCNSlicerLib.work import Work
 
     from espcn_core.grid import Grid
