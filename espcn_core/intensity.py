@@ -50,6 +50,8 @@ class IntensityMap:
         smallest, largest = extremes(array)
         if largest <= smallest:
             return cls(smallest, smallest + 1.0)
+        if sample.dtype.itemsize > 1:  # by vector instructions, which selecting does not use
+            sample = np.sort(sample)
         floor, ceiling = (float(p) for p in np.percentile(sample, [_TAIL, 100 - _TAIL]))
         reach = _SLACK * (ceiling - floor)
         if reach == 0:  # nearly all voxels are equal: there is no range but the extremes

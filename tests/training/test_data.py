@@ -146,6 +146,16 @@ def test_a_sample_depends_on_the_seed_and_its_number_alone(make_config, changes)
     assert not any(equal(a, b) for a, b in itertools.combinations(wanted, 2))
 
 
+@pytest.mark.parametrize("through_plane", [False, True])
+def test_samples_are_those_of_new_generators(make_config, monkeypatch, through_plane):
+    changes = VARIED if not through_plane else {"noise": 0.1, "contrast": 0.7, "degradation": "gaussian"}
+    config = make_config(through_plane=through_plane, **changes)
+    mine = [PatchDataset(noise_slices(3), config)[n] for n in range(12)]
+    monkeypatch.setattr(data_module, "_set_seed", lambda transform, seed: transform.set_random_state(seed))
+    slow = PatchDataset(noise_slices(3), config)
+    assert all(equal(slow[n], mine[n]) for n in range(12))
+
+
 @pytest.mark.parametrize(("adaptive", "length"), [(True, length(False)), (False, 0)])
 def test_a_sample_has_pairs_of_the_configured_size_in_single_precision(make_config, adaptive, length):
     config = make_config(patch=10, patches_per_slice=2, scale=4, arguments={"adaptive": adaptive})
