@@ -139,6 +139,7 @@ class _Samples:
         self.first_step = first_step
 
     def __iter__(self) -> Iterator[list[int]]:
+        torch.set_num_threads(1)  # of the thread that makes the samples: see `_by_a_thread`
         step = self.first_step
         while True:
             yield [step * self.per_batch + sample for sample in self.own]
@@ -147,7 +148,7 @@ class _Samples:
 
 def batches(
     dataset: PatchDataset, config: TrainingConfig, first_step: int, ranks: Ranks = ALONE
-) -> ThreadDataLoader:
+) -> Iterator[Batch]:
     """Batches from step ``first_step`` onwards, made one ahead in a thread of their own.
 
     However many processes there are, a batch is the same: each makes its own pairs of it, of the samples that
@@ -161,13 +162,27 @@ def batches(
     each, share = config.patches_per_slice, ranks.share(config.batch)
     own = range(share.start // each, -(-share.stop // each))
     cut = slice(share.start - own.start * each, share.stop - own.start * each)
-    return ThreadDataLoader(
+    loader = ThreadDataLoader(
         dataset,
         batch_sampler=_Samples(config.batch // each, own, first_step),
         collate_fn=partial(_joined, cut=cut),
         num_workers=0,
         generator=torch.Generator(),  # else loaders draw from, and reset, the state that a checkpoint keeps
     )
+    return _by_a_thread(loader)
+
+
+def _by_a_thread(loader: ThreadDataLoader) -> Iterator[Batch]:
+    """The batches of a loader whose thread computes alone.
+
+    Were its small steps shared by as many threads as those of the network, each would wait for a processor
+    that the network has. But torch takes what one thread sets for all that are begun later, and in part for
+    those that there are.
+    """
+    threads = torch.get_num_threads()
+    for batch in loader:
+        torch.set_num_threads(threads)
+        yield batch
 
 
 def cached_slices(

@@ -295,11 +295,36 @@ def test_the_parts_of_several_processes_are_the_batch_of_one(make_config, size):
         assert equal(tuple(map(torch.cat, zip(*of_each, strict=True))), whole)
 
 
+class Asked(PatchDataset):
+    """Keeps the numbers of the samples that were asked for, and how many threads they could use."""
+
+    def __getitem__(self, sample):
+        self.__dict__.setdefault("asked", []).append((sample, torch.get_num_threads()))
+        return super().__getitem__(sample)
+
+
 def test_a_process_makes_no_more_slices_than_hold_its_pairs(make_config):
     config = make_config(batch=12, patches_per_slice=4)
     for rank, samples in enumerate([[9, 10], [10, 11]]):  # of three; each of them gets six pairs
-        sampler = batches(PatchDataset(noise_slices(5), config), config, 3, Ranks(rank, 2)).batch_sampler
-        assert next(iter(sampler)) == samples
+        dataset = Asked(noise_slices(5), config)
+        next(batches(dataset, config, 3, Ranks(rank, 2)))
+        assert [sample for sample, _ in dataset.asked[:2]] == samples
+
+
+def test_samples_are_made_by_one_thread_alone(make_config):
+    config = make_config()
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        dataset = Asked(noise_slices(2), config)
+        stream = batches(dataset, config, 0)
+        for _ in range(3):
+            next(stream)
+            assert torch.get_num_threads() == 3
+        stream.close()
+        assert {threads for _, threads in dataset.asked} == {1}
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_batch_that_processes_cannot_share_is_refused(make_config):
