@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from espcn_core.cli import options
 from espcn_core.errors import RequestError
 
 if TYPE_CHECKING:
     from espcn_core.training.adapt import Adapted
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
 
 _ENDING = ".safetensors"
 
@@ -29,27 +28,16 @@ def adapt(
     minutes: Annotated[float, typer.Option(min=0.01, max=600, help="Bound on the time of the steps.")] = 2.0,
     scale: Annotated[
         str | None,
-        typer.Option(metavar="I,J,K", help="Fine voxels per voxel along each axis of the image: 1,1,5."),
-    ] = None,
-    spacing: Annotated[
-        str | None, typer.Option(metavar="MM|I,J,K", help="New spacing in mm, as upscale takes it.")
-    ] = None,
-    isotropic: Annotated[
-        bool,
         typer.Option(
-            "--isotropic",
-            help="The finest spacing of the input along all axes; so it is if nothing else is asked for.",
-        ),
-    ] = False,
-    slice_thickness: Annotated[
-        float | None,
-        typer.Option(
-            metavar="MM",
-            help="Full width at half maximum of the slices, where it is not their spacing.",
-            show_default="SliceThickness in NAME.json, or judged",
+            metavar="I,J,K",
+            help="Fine voxels per voxel along each axis of the image: 1,1,5.",
+            show_default="as --isotropic asks for",
         ),
     ] = None,
-    device: Annotated[Device, typer.Option(help="Where to compute; auto: a GPU if there is one.")] = "auto",
+    spacing: options.Spacing = None,
+    isotropic: options.Isotropic = False,
+    slice_thickness: options.SliceThickness = None,
+    device: options.Device = "auto",
 ) -> None:
     """Fine-tune the weights for thick slices on one scan's own slices.
 
