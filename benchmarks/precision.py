@@ -28,7 +28,14 @@ from espcn_core.models.cards import find_weights, read_card
 from espcn_core.upscaling.engine import Engine
 from espcn_core.upscaling.engines import Engines
 
-MODELS = ("espcn-r-x2", "espcn-r-x4", "espcn-r-through-x4", "espcn-x4")
+MODELS = (
+    "espcn-r-x2",
+    "espcn-r-x2-bicubic",
+    "espcn-r-x4",
+    "espcn-r-x4-bicubic",
+    "espcn-r-through-x4",
+    "espcn-x4",
+)
 WAYS = (("torch", "bf16"), ("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8"))
 
 

@@ -38,6 +38,9 @@ class EspcnR(nn.Module):
     jitter : float
         Standard deviation of the noise that a training adds to what is known of a volume, in units of its own
         spread, so that a network does not rely on what only the heads of its training have in common.
+    roughness : float
+        Standard deviation of the relative noise that a training puts between the layers, so that a network is
+        not upset by the roundings of bfloat16, which are of 0.001.
     """
 
     def __init__(
@@ -50,9 +53,11 @@ class EspcnR(nn.Module):
         activation: str = "relu",
         adaptive: bool = False,
         jitter: float = 0.0,
+        roughness: float = 0.0,
     ) -> None:
         super().__init__()
         self.factor = factor
+        self.roughness = roughness
         if activation not in ("relu", "prelu"):
             raise ValueError(f"activation is {activation!r}: it must be relu or prelu")
         layers: list[nn.Module] = []
@@ -71,15 +76,22 @@ class EspcnR(nn.Module):
 
     def forward(self, x: Tensor, fingerprint: Tensor | None = None) -> Tensor:
         """(B, C, H, W) to (B, C, H r_row, W r_col); ``fingerprint``, (B, n), is for adaptive ones."""
-        features = x
-        if self.adaptation is None or fingerprint is None:
-            features = self._features(x)
-        else:
+        scales = None
+        if self.adaptation is not None and fingerprint is not None:
             scales = self.adaptation(fingerprint)[..., None, None]
-            for number, layer in enumerate(self.body):
-                features = layer(features)
-                if isinstance(layer, nn.Conv2d):
+        rough = self.training and self.roughness > 0
+        if scales is None and not rough:
+            return self.added(x, self.sub_pixels(self._features(x)))
+        features = x
+        for number, layer in enumerate(self.body):
+            features = layer(features)
+            if isinstance(layer, nn.Conv2d):
+                if scales is not None:
                     features = features * scales[:, number // 2].to(features.dtype)
+            elif rough:
+                # Uniform, and the same for all images of a batch: so it takes little time.
+                noise = torch.rand_like(features[:1]) - 0.5
+                features = features * (1 + self.roughness * 12**0.5 * noise)
         return self.added(x, self.sub_pixels(features))
 
     def added(self, x: Tensor, sub_pixels: Tensor) -> Tensor:

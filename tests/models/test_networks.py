@@ -119,6 +119,22 @@ def adaptive_network():
     return network.eval()
 
 
+@pytest.mark.parametrize("adaptive", [True, False])
+def test_roughness_is_relative_and_of_the_training_alone(adaptive):
+    torch.manual_seed(4)
+    image, known = torch.rand(1, 1, 9, 13), torch.randn(1, length(False))
+    network = build("espcn-r", (2, 2), width=64, depth=1, adaptive=adaptive, roughness=0.01)
+    given = []
+    network.body[2].register_forward_hook(lambda layer, inputs, output: given.append(inputs[0].detach()))
+    for training in (False, False, True, True):
+        network.train(training)(image, *([known] if adaptive else []))
+    assert torch.equal(given[0], given[1])
+    assert not torch.equal(given[2], given[3])
+    parts = given[2][given[0] > 0] / given[0][given[0] > 0] - 1
+    assert float(parts.mean()) == pytest.approx(0, abs=0.001)
+    assert float(parts.std()) == pytest.approx(0.01, rel=0.05)
+
+
 def test_an_adapted_network_is_the_adaptive_one_for_its_volume():
     network, images = adaptive_network(), torch.rand(2, 1, 9, 13)
     known = torch.randn(2, length(True))
