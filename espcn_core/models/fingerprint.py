@@ -55,11 +55,15 @@ def fingerprint(slices: Iterable[Tensor], thick: float = 1.0) -> Tensor:
         the slices before the logarithm, so that slices of air count little. Not finite where slices are too
         small.
     """
-    images = [image.float() for image in slices]
-    power = torch.log10(torch.stack([_powers(image, thick) for image in images]).mean(0) + 1e-9)
+    powers, tails = [], []
+    for image in slices:  # one at a time: they may be large
+        powers.append(_powers(image.float(), thick))
+        if thick == 1:
+            tails.append(_tails(image.float()))
+    power = torch.log10(torch.stack(powers).mean(0) + 1e-9)
     noise = power[-1:]
     if thick == 1:
-        tail = torch.log10(torch.stack([_tails(image) for image in images]).mean(0) + 1e-4)
+        tail = torch.log10(torch.stack(tails).mean(0) + 1e-4)
         return torch.cat([power[1:-1] - power[0], noise, tail])
     fine, coarse = power[:-1].reshape(2, -1)  # the higher frequency along the rows, along the columns
     unlike = torch.tensor([a != b for a, b in _SQUARES])
@@ -69,14 +73,25 @@ def fingerprint(slices: Iterable[Tensor], thick: float = 1.0) -> Tensor:
 def _powers(image: Tensor, thick: float) -> Tensor:
     """Mean power in each square of frequency, under a Hann window (so that the borders make no cross).
 
+    The last one is that in the square of the highest frequencies along each axis. Before it are the others,
+    whichever axis has which; for thick slices first those whose higher frequency lies along the rows' axis
+    and then those of the columns'.
+
     Sums are in float64: in float32 their last bits, and so those of voxels, would depend on how many threads
     share them.
     """
-    window, members = _layout(image.shape[0], image.shape[1], thick)
-    level, energy = image.mean(dtype=torch.float64).float(), (window**2).sum(dtype=torch.float64).float()
-    power = torch.fft.rfft2((image - level) * window).abs() ** 2 / energy
-    mean: Tensor = (members * power.flatten()).sum(1, dtype=torch.float64).float()
-    return mean
+    window, cells, counts, highest = _layout(image.shape[0], image.shape[1], thick)
+    level, energy = image.mean(dtype=torch.float64).float(), (window**2).sum(dtype=torch.float64)
+    signs = _both_signs(image.shape[1])
+    power = torch.fft.rfft2((image - level) * window).abs() ** 2 * signs
+    sums = torch.bincount(cells.flatten(), power.double().flatten(), len(counts) ** 2).view_as(counts)
+    low, high = torch.tensor(_SQUARES).T
+    if thick == 1:
+        means = ((sums + sums.T) / (counts + counts.T))[low, high]
+    else:
+        means = (sums / counts)[torch.cat([high, low]), torch.cat([low, high])]
+    corner = power[highest].sum(dtype=torch.float64) / signs.expand_as(power)[highest].sum()
+    return (torch.cat([means, corner[None]]) / energy).float()
 
 
 def _tails(image: Tensor) -> Tensor:
@@ -90,27 +105,28 @@ def _tails(image: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def _layout(rows: int, columns: int, thick: float) -> tuple[Tensor, Tensor]:
-    """The window, and for each square the weight of every frequency: together the mean over the square.
+def _layout(rows: int, columns: int, thick: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The window; the cell that each frequency lies in, its fifths along both axes in one number; how many
+    frequencies each cell holds, shape (6, 6); and which are the highest along both axes.
 
-    The last member is the square of the highest frequencies along each axis. Before it are the squares,
-    whichever axis has which; for thick slices first those whose higher frequency lies along the rows' axis
-    and then those of the columns'.
+    The sixth row is for what lies beyond the columns' Nyquist frequency in thick slices, where there is
+    nothing to compare with.
     """
     window = torch.hann_window(rows, periodic=False)[:, None] * torch.hann_window(columns, periodic=False)
-    down = (2 * _FIFTHS * torch.fft.fftfreq(rows).abs())[:, None].expand(-1, columns // 2 + 1).flatten()
-    across = (2 * _FIFTHS * torch.fft.rfftfreq(columns))[None].expand(rows, -1).flatten()
+    down = (2 * _FIFTHS * torch.fft.fftfreq(rows).abs())[:, None]
+    across = 2 * _FIFTHS * torch.fft.rfftfreq(columns)[None]
     top = _FIFTHS - 1
-    i, j = (down * thick).long(), across.long().clamp(max=top)
-    if thick == 1:
-        i = i.clamp(max=top)
-        squares = [(torch.minimum(i, j) == a) & (torch.maximum(i, j) == b) for a, b in _SQUARES]
-    else:  # beyond the columns' Nyquist frequency there is nothing to compare with
-        squares = [(i == b) & (j == a) for a, b in _SQUARES] + [(i == a) & (j == b) for a, b in _SQUARES]
-    squares.append((down >= top) & (across >= top))
-    both_signs = torch.full((columns // 2 + 1,), 2.0)  # half of the spectrum of a real image says it all
-    both_signs[0] = 1.0
+    i = (down * thick).long().clamp(max=top if thick == 1 else _FIFTHS)
+    cells = i * (_FIFTHS + 1) + across.long().clamp(max=top)
+    weights = _both_signs(columns).double().expand_as(cells).flatten()
+    counts = torch.bincount(cells.flatten(), weights, (_FIFTHS + 1) ** 2)
+    return window, cells, counts.view(_FIFTHS + 1, -1), (down >= top) & (across >= top)
+
+
+def _both_signs(columns: int) -> Tensor:
+    """How often each column of half of a spectrum counts, which for a real image says it all."""
+    weights = torch.full((columns // 2 + 1,), 2.0)
+    weights[0] = 1.0
     if columns % 2 == 0:
-        both_signs[-1] = 1.0
-    members = torch.stack(squares) * both_signs.repeat(rows)
-    return window, members / members.sum(1, keepdim=True, dtype=torch.float64).float()
+        weights[-1] = 1.0
+    return weights

@@ -9,7 +9,7 @@ import sys
 # OpenVINO reports each import to its maker over the network unless this package of its own is missing.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -70,9 +70,12 @@ class OpenVINOEngine(Engine):
 
     def adapted(self, slices: Iterable[Tensor], threads: int = 1) -> Self:
         """The engine for the volume that some of the coarse slices, (H, W), come from, compiled."""
-        few = list(slices)
-        engine = super().adapted(few, threads)
-        engine._compile(few, threads)
+        few: list[Tensor] = []
+        if self.precision == "int8":  # or none is kept: they may be large
+            few = list(slices)
+            slices = few
+        engine = super().adapted(slices, threads)
+        engine._compile(evenly(few, _CALIBRATED_ON), threads)
         return engine
 
     @torch.inference_mode()
@@ -97,8 +100,7 @@ class OpenVINOEngine(Engine):
         """Nothing is kept."""
 
     def _compile(self, slices: list[Tensor], threads: int) -> None:
-        few = [pad(image[None, None].float(), self.radius) for image in evenly(slices, _CALIBRATED_ON)]
-        ranges = _ranges(self.network, few) if self.precision == "int8" else None
+        ranges = _ranges(self.network, self._bands(slices)) if self.precision == "int8" else None
         model = _graph(self.network, ranges, self._in_two)
         hints = {
             "INFERENCE_PRECISION_HINT": "f32" if self.precision == "fp32" else "bf16",
@@ -111,6 +113,14 @@ class OpenVINOEngine(Engine):
         for _ in range(threads):
             self._requests.put(compiled.create_infer_request())
 
+    def _bands(self, slices: list[Tensor]) -> Iterator[Tensor]:
+        """All rows of some slices, padded, about as many pixels at a time as a call of the network gets."""
+        for image in slices:
+            padded = pad(image[None, None].float(), self.radius)
+            rows = max(1, self.pixels_at_once // image.shape[1])
+            for start in range(0, image.shape[0], rows):
+                yield padded[:, :, start : start + rows + 2 * self.radius]
+
 
 def _halves(image: Tensor) -> Tensor:
     """An image as what bfloat16 holds of it, and the rest, (B, 2, H, W)."""
@@ -119,8 +129,8 @@ def _halves(image: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def _ranges(network: nn.Module, slices: list[Tensor]) -> list[tuple[float, float]]:
-    """The range of what each layer but the first is given, in some padded slices, (1, 1, H, W)."""
+def _ranges(network: nn.Module, slices: Iterable[Tensor]) -> list[tuple[float, float]]:
+    """The range of what each layer but the first is given, in parts of padded slices, (1, 1, H, W)."""
     ranges = [(0.0, 0.0)] * (len(_layers(network)) - 1)
     for features in slices:
         for number, (convolution, activation) in enumerate(_layers(network)[:-1]):
