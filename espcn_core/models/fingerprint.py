@@ -80,10 +80,13 @@ def _powers(image: Tensor, thick: float) -> Tensor:
     Sums are in float64: in float32 their last bits, and so those of voxels, would depend on how many threads
     share them.
     """
-    window, cells, counts, highest = _layout(image.shape[0], image.shape[1], thick)
-    level, energy = image.mean(dtype=torch.float64).float(), (window**2).sum(dtype=torch.float64)
+    rows, columns = (torch.hann_window(size, periodic=False) for size in image.shape)
+    cells, counts, highest = _layout(image.shape[0], image.shape[1], thick)
+    level, energy = image.mean(dtype=torch.float64).float(), (rows**2).sum() * (columns**2).sum()
     signs = _both_signs(image.shape[1])
-    power = torch.fft.rfft2((image - level) * window).abs() ** 2 * signs
+    windowed = (image - level).mul_(rows[:, None]).mul_(columns)
+    power = torch.fft.rfft2(windowed).abs().square_().mul_(signs)
+    del windowed  # of a large slice each is large
     sums = torch.bincount(cells.flatten(), power.double().flatten(), len(counts) ** 2).view_as(counts)
     low, high = torch.tensor(_SQUARES).T
     if thick == 1:
@@ -105,22 +108,21 @@ def _tails(image: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def _layout(rows: int, columns: int, thick: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The window; the cell that each frequency lies in, its fifths along both axes in one number; how many
-    frequencies each cell holds, shape (6, 6); and which are the highest along both axes.
+def _layout(rows: int, columns: int, thick: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The cell that each frequency lies in, its fifths along both axes in one number; how many frequencies
+    each cell holds, shape (6, 6); and which are the highest along both axes.
 
     The sixth row is for what lies beyond the columns' Nyquist frequency in thick slices, where there is
     nothing to compare with.
     """
-    window = torch.hann_window(rows, periodic=False)[:, None] * torch.hann_window(columns, periodic=False)
     down = (2 * _FIFTHS * torch.fft.fftfreq(rows).abs())[:, None]
     across = 2 * _FIFTHS * torch.fft.rfftfreq(columns)[None]
     top = _FIFTHS - 1
-    i = (down * thick).long().clamp(max=top if thick == 1 else _FIFTHS)
-    cells = i * (_FIFTHS + 1) + across.long().clamp(max=top)
+    i = (down * thick).clamp(max=top if thick == 1 else _FIFTHS).to(torch.uint8)
+    cells = i * (_FIFTHS + 1) + across.clamp(max=top).to(torch.uint8)
     weights = _both_signs(columns).double().expand_as(cells).flatten()
     counts = torch.bincount(cells.flatten(), weights, (_FIFTHS + 1) ** 2)
-    return window, cells, counts.view(_FIFTHS + 1, -1), (down >= top) & (across >= top)
+    return cells, counts.view(_FIFTHS + 1, -1), (down >= top) & (across >= top)
 
 
 def _both_signs(columns: int) -> Tensor:
