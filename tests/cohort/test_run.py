@@ -97,9 +97,17 @@ def test_a_result_that_does_not_fit_into_memory_is_refused_before_it_is_begun(go
     assert asked == [(voxels * np.dtype(np.int16).itemsize + (400 << 20), jobs[0].name)]
 
 
+@pytest.fixture
+def heard():
+    """Ctrl-C is heard, also where whoever started the tests had it ignored, as nohup and some shells do."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("stage", ["begin", "upscaled", "written", "finish"])
-def test_an_interruption_leaves_complete_files_and_a_right_manifest(go, jobs, watcher, stage):
+def test_an_interruption_leaves_complete_files_and_a_right_manifest(go, jobs, watcher, stage, heard):
     class CtrlC(type(watcher)):
         sent = False
 
