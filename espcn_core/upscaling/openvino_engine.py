@@ -70,11 +70,8 @@ class OpenVINOEngine(Engine):
 
     def adapted(self, slices: Iterable[Tensor], threads: int = 1) -> Self:
         """The engine for the volume that some of the coarse slices, (H, W), come from, compiled."""
-        few: list[Tensor] = []
-        if self.precision == "int8":  # or none is kept: they may be large
-            few = list(slices)
-            slices = few
-        engine = super().adapted(slices, threads)
+        few = list(slices) if self.precision == "int8" else []  # kept where needed alone: they may be large
+        engine = super().adapted(few or slices, threads)
         engine._compile(evenly(few, _CALIBRATED_ON), threads)
         return engine
 
