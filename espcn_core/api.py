@@ -53,8 +53,8 @@ def upscale(
         old one, the field of view is kept to half a new voxel, and its centre exactly.
     slice_thickness : float, optional
         Full width at half maximum of the slices in mm, where an axis is made finer on its own. By default
-        what the DICOM tag (0018,0050) of a SimpleITK image says; or else the distance between the slices,
-        unless 0.9 or 0.8 of that explains them clearly better.
+        what the DICOM tag (0018,0050) of a SimpleITK image says; or else the distance between the slices.
+        In any case 0.9 or 0.8 of it is taken instead if that explains the slices clearly better.
     consistent : bool
         Whether an axis that is made finer on its own is corrected until the result, made thick again, gives
         the image's own slices.

@@ -50,5 +50,5 @@ def profile_of(
     used = None
     if profile is not None and abs(profile.thickness - 1) > _EQUAL:
         where = "the JSON file beside it" if said is None else "its DICOM header"
-        used = f"its slices are taken as {found:.4g} mm thick, as {where} says"
+        used = f"its slices are {found:.4g} mm thick, as {where} says"
     return profile, [note for note in (unread, unlikely, used) if note]

@@ -106,7 +106,7 @@ def adapt(
     plan : Plan
         For that grid. Its first step along one axis alone is learned; the weights of that begin.
     profile : SliceProfile, optional
-        Of the thick slices; judged by what these weights make of them if it is not known.
+        Of the thick slices, if it is known; judged by what these weights make of them, as when they upscale.
     steps : int
         Of the optimiser, at most. The same number gives the same weights.
     minutes : float
@@ -132,9 +132,9 @@ def adapt(
     volume = array[(slice(None),) * 3 + (0,) * (array.ndim - 3)]
     slices = fine_slices(volume, grid, axis)
     with without_metadata(), torch.random.fork_rng(devices=()):
-        if profile is None:
-            alone = Plan(plan.source, step.grid, (step,))
-            profile = run(alone, volume, device=device, consistent=False).profile or SliceProfile()
+        alone = Plan(plan.source, step.grid, (step,))
+        judged = run(alone, volume, device=device, consistent=False, profile=profile)
+        profile = judged.profile or SliceProfile()
         start = step.passes[0].model
         before, card = load_model(start)
         config = _config(card, start, profile, slices[0].shape[-2:], steps, minutes, name)

@@ -57,15 +57,18 @@ class Thick:
     values : Values
     axis : int
     profile : SliceProfile, optional
-        Of these slices; the likeliest one if it is not known.
+        That is stated of these slices.
     enforced : bool
         Whether the fine values are changed until they give the thick ones again.
+    sure : bool
+        Whether what is stated holds; if not, the likeliest profile is taken.
     """
 
     values: Values
     axis: int
     profile: SliceProfile | None
     enforced: bool
+    sure: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,8 +115,8 @@ def finish(
         Of what was written with the thick slices.
     """
     before = made.grid
-    if thick is not None and thick.profile is None:
-        thick = replace(thick, profile=likeliest_profile(thick.values, made, thick.axis))
+    if thick is not None and not thick.sure:
+        thick = replace(thick, profile=likeliest_profile(thick.values, made, thick.axis, thick.profile))
     moved = [axis for axis in range(3) if not _same_along(before, grid, axis)]
     if len(moved) == 3:  # a slice has two of them
         half = before.respaced((*grid.spacing[:2], before.spacing[2]))

@@ -47,8 +47,8 @@ class Result:
         Where other axes are made finer afterwards, the values before that are taken. None if no axis is made
         finer on its own.
     profile : SliceProfile, optional
-        That the thick slices were taken to have: what was stated, or else what is likeliest. Of the first
-        axis that is made finer on its own; None if there is none.
+        That the thick slices were taken to have: what was stated, if they do not contradict it, or else what
+        is likeliest. Of the first axis that is made finer on its own; None if there is none.
     """
 
     array: Array
@@ -71,6 +71,7 @@ def run(
     progress: Progress | None = None,
     consistent: bool = True,
     profile: SliceProfile | None = None,
+    sure: bool = False,
 ) -> Result:
     """Upscale an array by a plan.
 
@@ -97,8 +98,11 @@ def run(
         Whether a result that is finer along the axis of thick slices is changed, as little as may be, so that
         it gives these slices again.
     profile : SliceProfile, optional
-        Along the first axis that is made finer on its own, the thickest of these. By default, and along
-        others, the likeliest one (`espcn_core.upscaling.likeliest`).
+        Of the slices along the first axis that is made finer on its own, the thickest of these. By default,
+        and along others, the likeliest one (`espcn_core.upscaling.likeliest`).
+    sure : bool
+        Whether ``profile`` is right whatever the slices say. If not, the likeliest one is taken where what
+        the networks made of them clearly contradicts it.
 
     Returns
     -------
@@ -142,14 +146,14 @@ def run(
         stated = profile if step.axis == thickest else None
         thick = None
         if step.axis is not None and step.axis != after:
-            thick = Thick(said, step.axis, stated, enforced=consistent)
+            thick = Thick(said, step.axis, stated, enforced=consistent, sure=sure and stated is not None)
         last = number == len(plan.steps) - 1
         result, agreement = _done(values, step, engines, form if last else Form(), thick, notes, tally)
         values = Values(result, step.grid)
         if thick is not None and agreement is not None:
             agreements.append(agreement)
-            if consistent and stated is None and agreement.profile.thickness != 1:
-                notes.append(_judged(agreement.profile, said.grid.spacing[thick.axis]))
+            if consistent and agreement.profile != (stated or SliceProfile()):
+                notes.append(_judged(agreement.profile, stated, said.grid.spacing[thick.axis]))
     if not plan.steps:
         values = Values(finish(values, plan.target, form)[0], plan.target)
     if gaps:
@@ -163,8 +167,18 @@ def run(
     )
 
 
-def _judged(profile: SliceProfile, apart: float) -> str:
-    """What the user should know of a profile that nobody stated."""
+def _judged(profile: SliceProfile, stated: SliceProfile | None, apart: float) -> str:
+    """What the user should know of a profile that nobody stated, or that is not the one that was."""
+    if stated is not None and stated.shape == profile.shape:
+        return (
+            f"the slices are said to be {apart * stated.thickness:.4g} mm thick, and taken as "
+            f"{apart * profile.thickness:.4g} mm, which explains them clearly better"
+        )
+    if stated is not None:
+        return (
+            f"the slices are said to have a {stated.shape} profile, and a {profile.shape} one explains them "
+            "clearly better"
+        )
     return (
         f"the slices are {apart:.4g} mm apart and taken as {apart * profile.thickness:.4g} mm thick, "
         "which explains them best: state their thickness if you know it"

@@ -191,7 +191,7 @@ def test_the_slice_thickness_comes_from_the_header(cli, tmp_path, monkeypatch, t
     dicom(tmp_path / "in", change=thick)
     answer = cli("upscale", tmp_path / "in", "--output", tmp_path / "x.nii", "--scale", "1,1,3")
     assert answer.code == 0, answer.err
-    assert "its slices are taken as 3.6 mm thick, as its DICOM header says" in answer.err.replace("\n", " ")
+    assert "its slices are 3.6 mm thick, as its DICOM header says" in answer.err.replace("\n", " ")
     asked = ["--slice-thickness", "3", "--existing", "overwrite"]
     answer = cli("upscale", tmp_path / "in", "--output", tmp_path / "x.nii", "--scale", "1,1,3", *asked)
     assert "as its DICOM header says" not in answer.err

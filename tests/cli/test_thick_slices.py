@@ -89,7 +89,7 @@ def test_the_result_made_thick_again_is_the_input(cli, save, tmp_path, dtype):
             [],
             '{"SliceThickness": 4, "SpacingBetweenSlices": 5}',
             0.8,
-            ["taken as 4 mm thick, as the JSON file"],
+            ["its slices are 4 mm thick, as the JSON file"],
         ),
         ([], '{"SliceThickness": 5}', 1.0, []),
         (["--slice-thickness", "6"], '{"SliceThickness": 4}', 1.2, []),

@@ -452,7 +452,7 @@ def test_headers_are_kept_with_bids_alone(root, monkeypatch, capsys, tmp_path):
 def test_a_thickness_that_is_inherited_is_used(upscale, root):
     code, _, err = upscale("--scale", "1,1,2", "--dry-run", model=())
     assert code == 0, err
-    assert "its slices are taken as 4 mm thick" in err
+    assert "its slices are 4 mm thick" in err
     put(root / "T2w.json", {"SliceThickness": CANARY})
     code, _, err = upscale("--scale", "1,1,2", "--dry-run", model=())
     assert "SliceThickness in its metadata is no length in mm, and is left out" in err

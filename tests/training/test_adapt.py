@@ -175,10 +175,11 @@ def test_the_first_volume_of_several_counts_whatever_its_type(make, thick):
     assert np.isfinite(make(gaps, steps=3).gain)
 
 
-def test_a_profile_that_is_not_known_is_judged_as_upscaling_does(make, thick, monkeypatch):
+def test_the_profile_is_judged_as_upscaling_does(make, thick, monkeypatch):
     judged = SliceProfile(thickness=0.9)
     monkeypatch.setattr("espcn_core.upscaling.finish.likeliest_profile", lambda *_: judged)
     assert make(thick, None, steps=1).card.training["profile"] == "gaussian:0.9"
+    assert make(thick, SliceProfile(thickness=1.2), steps=1).card.training["profile"] == "gaussian:0.9"
 
 
 def test_a_box_is_trained_as_one(make, thick):

@@ -10,7 +10,7 @@ from espcn_core.degradation import SliceProfile
 from espcn_core.grid import Grid
 from espcn_core.intensity import IntensityMap
 from espcn_core.upscaling.consistency import profile_weights
-from espcn_core.upscaling.likeliest import CANDIDATES, likeliest_profile
+from espcn_core.upscaling.likeliest import NARROWER, likeliest_profile
 from espcn_core.upscaling.sweep import Values
 
 FACTOR = 4
@@ -32,7 +32,7 @@ def pair(axis, profile, error=0.0, intensity=None, rest=()):
 
 @pytest.mark.parametrize("rest", [(), (2,)])
 @pytest.mark.parametrize("intensity", [None, IntensityMap(-50.0, 950.0)])
-@pytest.mark.parametrize("profile", CANDIDATES)
+@pytest.mark.parametrize("profile", [SliceProfile(thickness=part) for part in (1, *NARROWER)])
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_the_right_one_is_found_in_spite_of_errors(axis, profile, intensity, rest):
     assert likeliest_profile(*pair(axis, profile, 0.005, intensity, rest), axis) == profile
@@ -45,6 +45,40 @@ def test_another_one_has_to_be_clearly_better():
 
 def test_a_box_is_taken_as_a_gaussian_of_about_its_variance():
     assert likeliest_profile(*pair(2, SliceProfile("box")), 2).thickness == 0.8
+
+
+@pytest.mark.parametrize("thickness", [0.8, 1.0, 1.2])
+@pytest.mark.parametrize("shape", ["gaussian", "box"])
+def test_what_is_stated_rightly_stays(shape, thickness):
+    stated = SliceProfile(shape, thickness)
+    assert likeliest_profile(*pair(2, stated, 0.005), 2, stated) == stated
+
+
+@pytest.mark.parametrize(
+    ("stated", "found"),
+    [
+        (SliceProfile(), SliceProfile(thickness=0.8)),
+        (SliceProfile(thickness=0.9), SliceProfile(thickness=0.9 * 0.8)),
+        (SliceProfile(thickness=1.2), SliceProfile(thickness=1.2 * 0.8)),
+        (SliceProfile("box", 0.8), SliceProfile(thickness=0.8)),
+    ],
+)
+def test_what_is_stated_gives_way_to_what_the_slices_say(stated, found):
+    assert likeliest_profile(*pair(2, found, 0.001), 2, stated) == found
+
+
+def test_more_has_to_speak_against_what_is_stated_than_against_what_is_usual():
+    thick, fine = pair(2, SliceProfile(thickness=0.86), 0.0065)
+    assert likeliest_profile(thick, fine, 2).thickness == 0.9
+    assert likeliest_profile(thick, fine, 2, SliceProfile()) == SliceProfile()
+
+
+def test_and_more_still_against_slices_that_overlap(monkeypatch):
+    thick, fine = pair(2, SliceProfile(thickness=1.2 * 0.8), 0.0095)
+    stated = SliceProfile(thickness=1.2)
+    assert likeliest_profile(thick, fine, 2, stated) == stated
+    monkeypatch.setattr("espcn_core.upscaling.likeliest._TOUCHING", 1.2)
+    assert likeliest_profile(thick, fine, 2, stated).thickness == pytest.approx(0.96)
 
 
 def test_where_nothing_speaks_for_another_it_is_the_usual_one():

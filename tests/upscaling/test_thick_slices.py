@@ -273,6 +273,31 @@ def test_slices_of_a_profile_that_nobody_states_are_judged(models, monkeypatch):
     assert run(plan, array, device="cpu", consistent=False).notes == ()
 
 
+@pytest.mark.parametrize(
+    ("stated", "note"),
+    [
+        (
+            SliceProfile(thickness=1.2),
+            "the slices are said to be 6 mm thick, and taken as 4 mm, which explains them clearly better",
+        ),
+        (
+            SliceProfile("box"),
+            "the slices are said to have a box profile, and a gaussian one explains them clearly better",
+        ),
+    ],
+)
+def test_what_the_slices_contradict_is_said_unless_it_is_sure(models, monkeypatch, stated, note):
+    judged = SliceProfile(thickness=0.8)
+    monkeypatch.setattr("espcn_core.upscaling.finish.likeliest_profile", lambda *_: judged)
+    array = head()
+    plan = thick_plan(array, models(), spacing=5)
+    result = run(plan, array, device="cpu", profile=stated)
+    assert (result.profile, result.notes) == (judged, (note,))
+    sure = run(plan, array, device="cpu", profile=stated, sure=True)
+    assert (sure.profile, sure.notes) == (stated, ())
+    assert run(plan, array, device="cpu", sure=True).profile == judged
+
+
 def test_all_three_axes_finer(models):
     array = head((10, 9, 7))
     plan = make_plan(straight(array.shape, (1, 1, 1)), Request(spacing=0.5), models(bicubic=True))

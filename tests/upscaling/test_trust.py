@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from espcn_core.degradation import SliceProfile
 from espcn_core.errors import CancelledError, VolumeError
 from espcn_core.grid import Grid
 from espcn_core.upscaling.engines import Engines
@@ -51,6 +52,20 @@ def test_the_result_is_the_same_as_without(make_model):
             np.testing.assert_array_equal(result.array, alone.array)
             assert result.array.dtype == alone.array.dtype
             assert (result.notes, result.deviation) == (alone.notes, alone.deviation)
+
+
+@pytest.mark.parametrize("stated", [None, SliceProfile(thickness=1.2)])
+def test_all_runs_take_the_slices_to_have_the_profile_of_the_result(make_model, monkeypatch, stated):
+    judged = []
+
+    def judge(*_):
+        judged.append(SliceProfile(thickness=1 - 0.1 * len(judged)))
+        return judged[-1]
+
+    monkeypatch.setattr("espcn_core.upscaling.finish.likeliest_profile", judge)
+    array = head()
+    result, _ = run_with_trust(plan_for(array, make_model((1, 3))), array, device="cpu", profile=stated)
+    assert judged == [result.profile]
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,8 @@ class _Worker:
                     if self.wanted.trust and consistent and stated == usual:
                         fine, trust = self.networks.trusted(thick, plan, stated)
                     else:
-                        fine = self.networks(thick, plan, stated, consistent=consistent)
+                        sure = stated != usual  # then it is right
+                        fine = self.networks(thick, plan, stated, consistent=consistent, sure=sure)
                     records.append(against.record(method, fine, thick, profile, profile_name(stated), trust))
         return records
 

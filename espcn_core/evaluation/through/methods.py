@@ -110,9 +110,17 @@ class Networks:
         i, j, k = (factor if a == axis else 1 for a in range(3))
         return make_plan(grid, Request(scale=(i, j, k)), self.model)
 
-    def __call__(self, thick: Image, plan: Plan, stated: SliceProfile | None, *, consistent: bool) -> Image:
+    def __call__(
+        self,
+        thick: Image,
+        plan: Plan,
+        stated: SliceProfile | None,
+        *,
+        consistent: bool,
+        sure: bool = False,
+    ) -> Image:
         """The thin volume, shape (I, J, K), in float32; of a profile that is None, the networks judge."""
-        result = run(plan, thick, engines=self.engines, consistent=consistent, profile=stated)
+        result = run(plan, thick, engines=self.engines, consistent=consistent, profile=stated, sure=sure)
         return result.array
 
     def adapted(
