@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import copy
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -86,10 +86,11 @@ class Engine(abc.ABC):
         """Coarse pixels that a batch should have."""
         return self._calls * self.pixels_at_once
 
-    def adapted(self, slices: Iterable[Tensor], threads: int = 1) -> Self:
+    def adapted(self, slices: Sequence[Tensor], threads: int = 1) -> Self:
         """The engine for the volume that some of the coarse slices, (H, W), come from.
 
-        ``threads`` is how many will call it at the same time.
+        They are looked at one after the other, for they may be large. ``threads`` is how many will call it
+        at the same time.
         """
         engine = copy.copy(self)
         engine.network = adapted(self.network, slices)
@@ -132,34 +133,33 @@ class Engine(abc.ABC):
             If even a small piece does not fit into the memory of the device.
         """
         before: _Begun | None = None
-        for begun in self._begun(pad(batch, self.radius), (0, 0, 0), say):
+        for begun in self._begun(batch, (slice(0, len(batch)), *(slice(0, n) for n in batch.shape[2:])), say):
             if before is not None:  # while this one is computed, if the device does not need the CPU for it
                 yield before.piece()
             before = begun
         if before is not None:
             yield before.piece()
 
-    def _begun(self, padded: Tensor, at: Sequence[int], say: Say) -> Iterator[_Begun]:
+    def _begun(self, batch: Tensor, where: Sequence[slice], say: Say) -> Iterator[_Begun]:
         """Halve the batch, then the slice, until a piece is small enough; each piece has its own padding."""
-        count, _, height, width = padded.shape
-        sizes = (count, height - 2 * self.radius, width - 2 * self.radius)
+        sizes = [side.stop - side.start for side in where]
         pixels = sizes[0] * sizes[1] * sizes[2]
         if pixels <= self.pixels_at_once:
-            wait = self.start(padded)
+            numbers, rows, columns = where
+            wait = self.start(pad(batch[numbers], self.radius, rows, columns))
             if wait is not None:
-                numbers, rows, columns = (
-                    slice(a * r, (a + n) * r) for a, n, r in zip(at, sizes, (1, *self.factor), strict=True)
+                down, across = (
+                    slice(side.start * r, side.stop * r)
+                    for side, r in zip((rows, columns), self.factor, strict=True)
                 )
-                yield _Begun(numbers, rows, columns, wait)
+                yield _Begun(numbers, down, across, wait)
                 return
             self._ask_for_less(pixels, say)
-        number = 0 if count > 1 else (1 if sizes[1] >= sizes[2] else 2)
-        axis, overlap = ((0, 0), (2, 2 * self.radius), (3, 2 * self.radius))[number]
-        middle = sizes[number] // 2
-        for first, size in ((0, middle), (middle, sizes[number] - middle)):
-            begin = [*at]
-            begin[number] += first
-            yield from self._begun(padded.narrow(axis, first, size + overlap), begin, say)
+        axis = 0 if sizes[0] > 1 else (1 if sizes[1] >= sizes[2] else 2)
+        start, stop = where[axis].start, where[axis].stop
+        middle = start + sizes[axis] // 2
+        for half in (slice(start, middle), slice(middle, stop)):
+            yield from self._begun(batch, [*where[:axis], half, *where[axis + 1 :]], say)
 
     def _ask_for_less(self, pixels: int, say: Say) -> None:
         self.free()

@@ -58,7 +58,7 @@ def _measured(model: str, by_torch: Engine) -> bool:
 
         by_openvino = OpenVINOEngine(model, by_torch.precision)
         batch = torch.linspace(0, 1, 2**16).reshape(4, 1, 128, 128)
-        engines = [engine.adapted(batch[:, 0]) for engine in (by_torch, by_openvino)]
+        engines = [engine.adapted(list(batch[:, 0])) for engine in (by_torch, by_openvino)]
         times: list[list[float]] = [[], []]
         for _ in range(_ROUNDS):
             for engine, found in zip(engines, times, strict=True):

@@ -3,13 +3,14 @@
 # ruff: noqa: E402
 from __future__ import annotations
 
+import itertools
 import queue
 import sys
 
 # OpenVINO reports each import to its maker over the network unless this package of its own is missing.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -35,6 +36,9 @@ _PIXELS_AT_ONCE = 2**16
 
 _CALIBRATED_ON = 4
 """Slices of a volume that show how large the values within the network get."""
+
+_TILE = 128
+"""Side of the parts that these are looked at in."""
 
 
 class OpenVINOEngine(Engine):
@@ -68,11 +72,10 @@ class OpenVINOEngine(Engine):
         self._in_two = isinstance(self.network, EspcnR) and self.precision != "fp32"
         self._requests: queue.SimpleQueue[Any] | None = None
 
-    def adapted(self, slices: Iterable[Tensor], threads: int = 1) -> Self:
+    def adapted(self, slices: Sequence[Tensor], threads: int = 1) -> Self:
         """The engine for the volume that some of the coarse slices, (H, W), come from, compiled."""
-        few = list(slices) if self.precision == "int8" else []  # kept where needed alone: they may be large
-        engine = super().adapted(few or slices, threads)
-        engine._compile(evenly(few, _CALIBRATED_ON), threads)
+        engine = super().adapted(slices, threads)
+        engine._compile(slices, threads)
         return engine
 
     @torch.inference_mode()
@@ -96,8 +99,8 @@ class OpenVINOEngine(Engine):
     def free(self) -> None:
         """Nothing is kept."""
 
-    def _compile(self, slices: list[Tensor], threads: int) -> None:
-        ranges = _ranges(self.network, self._bands(slices)) if self.precision == "int8" else None
+    def _compile(self, slices: Sequence[Tensor], threads: int) -> None:
+        ranges = _ranges(self.network, self._tiles(slices)) if self.precision == "int8" else None
         model = _graph(self.network, ranges, self._in_two)
         hints = {
             "INFERENCE_PRECISION_HINT": "f32" if self.precision == "fp32" else "bf16",
@@ -110,13 +113,13 @@ class OpenVINOEngine(Engine):
         for _ in range(threads):
             self._requests.put(compiled.create_infer_request())
 
-    def _bands(self, slices: list[Tensor]) -> Iterator[Tensor]:
-        """All rows of some slices, padded, about as many pixels at a time as a call of the network gets."""
-        for image in slices:
-            padded = pad(image[None, None].float(), self.radius)
-            rows = max(1, self.pixels_at_once // image.shape[1])
-            for start in range(0, image.shape[0], rows):
-                yield padded[:, :, start : start + rows + 2 * self.radius]
+    def _tiles(self, slices: Sequence[Tensor]) -> Iterator[Tensor]:
+        """All of a few slices, in padded tiles, for torch needs more memory for a layer than OpenVINO."""
+        for number in evenly(range(len(slices)), _CALIBRATED_ON):
+            image = slices[number][None, None].float()
+            starts = (range(0, size, _TILE) for size in image.shape[2:])
+            for row, column in itertools.product(*starts):
+                yield pad(image, self.radius, slice(row, row + _TILE), slice(column, column + _TILE))
 
 
 def _halves(image: Tensor) -> Tensor:

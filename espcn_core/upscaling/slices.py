@@ -14,6 +14,8 @@ from torch.nn import functional
 Array = npt.NDArray[Any]
 T = TypeVar("T")
 
+_ALL = slice(None)
+
 
 class Slices:
     """The slices of a volume along one axis, as views: what is written to them is written to the volume.
@@ -46,9 +48,19 @@ def evenly(numbers: Sequence[T], count: int | None) -> list[T]:
     return [numbers[(2 * i + 1) * len(numbers) // (2 * count)] for i in range(count)]
 
 
-def pad(batch: Tensor, radius: int) -> Tensor:
-    """Repeat the edge pixels ``radius`` times on each side, (B, C, H, W)."""
-    return functional.pad(batch, (radius, radius, radius, radius), mode="replicate")
+def pad(batch: Tensor, radius: int, rows: slice = _ALL, columns: slice = _ALL) -> Tensor:
+    """Some rows and columns of slices, (B, C, H, W), and ``radius`` more on each side.
+
+    Beyond the edge of the slices their last pixel is repeated.
+    """
+    sides, margins = [], []
+    for side, size in zip((rows, columns), batch.shape[2:], strict=True):
+        start, stop, _ = side.indices(size)
+        first, last = max(0, start - radius), min(size, stop + radius)
+        sides.append(slice(first, last))
+        margins.append((first - start + radius, stop + radius - last))
+    (above, below), (left, right) = margins
+    return functional.pad(batch[:, :, sides[0], sides[1]], (left, right, above, below), mode="replicate")
 
 
 def fill_gaps(image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -101,7 +101,7 @@ class Sweep:
         spacing = [mm for axis, mm in enumerate(self._values.grid.spacing) if axis != self._axis]
         rows, columns = reversed(spacing) if self._exchanged else spacing
         card = self._engine.card
-        contrast = contrast_of(self._few()) if CONTRAST_RANGE in card.training else {}
+        contrast = contrast_of(self._images(self._few())) if CONTRAST_RANGE in card.training else {}
         return range_warning(card, (rows, columns), contrast)
 
     def run(self, write: Write, say: Say) -> Iterator[int]:
@@ -111,7 +111,7 @@ class Sweep:
         batches = _batches(len(slices), pixels, at_once // (_SHARED if self._engine.is_on_cpu else 1))
         small = self._engine.is_on_cpu and pixels <= at_once  # or each thread would hold a large slice
         threads = threads_for(len(batches)) if small else 1
-        engine = self._engine.adapted((torch.from_numpy(image) for image in self._few()), threads)
+        engine = self._engine.adapted(_Each(self._images, self._few()), threads)
         computed = SparingEngine(engine)
 
         def done(numbers: range) -> int:
@@ -126,12 +126,28 @@ class Sweep:
 
         yield from spread(done, batches, threads)
 
-    def _few(self) -> Iterator[npt.NDArray[np.float32]]:
-        return self._images(evenly(range(self._values.count(self._axis)), _LOOKED_AT))
+    def _few(self) -> list[int]:
+        return evenly(range(self._values.count(self._axis)), _LOOKED_AT)
 
     def _images(self, numbers: Iterable[int]) -> Iterator[npt.NDArray[np.float32]]:
         for image in self._values.filled(self._axis, numbers):
             yield image.T if self._exchanged else image
+
+
+class _Each(Sequence[torch.Tensor]):
+    """Slices of some numbers, each made when it is asked for and not kept."""
+
+    def __init__(
+        self, make: Callable[[list[int]], Iterator[npt.NDArray[np.float32]]], numbers: list[int]
+    ) -> None:
+        self._make, self._numbers = make, numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def __getitem__(self, index: Any) -> Any:
+        (image,) = self._make([self._numbers[index]])
+        return torch.from_numpy(image)
 
 
 def is_exchanged(only: Pass, engine: Engine) -> bool:

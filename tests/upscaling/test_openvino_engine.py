@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import weakref
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -48,6 +50,27 @@ def test_eight_bits_are_further_away_but_no_seams_appear(name, whole, heads):
     assert 0.08 < 255 * (result - expected).square().mean().sqrt() < 0.5
     engine.pixels_at_once = batch[0].numel() // 3
     assert 255 * (whole(engine, batch) - result).abs().max() < 0.5
+
+
+def test_of_the_slices_that_show_its_ranges_one_is_kept_at_a_time(heads):
+    images = heads((2, 2))[:, 0]
+    alive, most = weakref.WeakSet(), []
+
+    class Made(Sequence):
+        def __len__(self):
+            return 12
+
+        def __getitem__(self, number):
+            if number >= len(self):
+                raise IndexError
+            image = images[number % len(images)].clone()
+            alive.add(image)
+            most.append(len(alive))
+            return image
+
+    OpenVINOEngine("espcn-r-x2", "int8").adapted(Made())
+    assert len(most) == 12 + 4
+    assert max(most) == 2  # the last one goes when the next one is there
 
 
 def test_eight_bits_are_for_networks_that_add_to_an_interpolation():

@@ -34,6 +34,15 @@ def test_padding_repeats_the_edge_and_is_cropped():
     assert torch.equal(crop(fine, 5, (2, 3)), image.repeat_interleave(2, 2).repeat_interleave(3, 3))
 
 
+@pytest.mark.parametrize("rows", [slice(0, 9), slice(0, 3), slice(4, 5), slice(6, 9), slice(None)])
+@pytest.mark.parametrize("columns", [slice(0, 12), slice(2, 7), slice(8, 12), slice(8, 99)])
+def test_a_part_is_padded_by_what_lies_around_it(rows, columns):
+    image = torch.rand(2, 1, 9, 12)
+    whole = pad(image, 5)
+    (top, bottom, _), (left, right, _) = rows.indices(9), columns.indices(12)
+    assert torch.equal(pad(image, 5, rows, columns), whole[..., top : bottom + 10, left : right + 10])
+
+
 def test_gaps_are_filled_from_around_them():
     image = np.full((40, 40), 7, dtype=np.float32)
     image[:, 20:] = 9
