@@ -13,6 +13,7 @@ from torch import Tensor
 from espcn_core.errors import DeviceMemoryError
 from espcn_core.models.registry import adapted, receptive_radius, without_padding
 from espcn_core.models.trained import load_model
+from espcn_core.upscaling.precision import narrowed
 from espcn_core.upscaling.slices import pad
 
 Say = Callable[[str], None]
@@ -94,6 +95,8 @@ class Engine(abc.ABC):
         """
         engine = copy.copy(self)
         engine.network = adapted(self.network, slices)
+        if self.precision == "bf16":
+            engine.network = narrowed(engine.network)
         return engine
 
     @abc.abstractmethod

@@ -10,7 +10,7 @@ import espcn_core
 from espcn_core.errors import RequestError
 from espcn_core.models.cards import shipped_cards
 from espcn_core.upscaling.engines import Engines
-from espcn_core.upscaling.precision import precision_for
+from espcn_core.upscaling.precision import narrowed, precision_for
 from espcn_core.upscaling.torch_engine import TorchEngine
 
 CPU, CUDA, MPS = (torch.device(kind) for kind in ("cpu", "cuda", "mps"))
@@ -54,7 +54,7 @@ def test_an_unknown_one_is_refused_before_a_network_is_loaded():
 
 @pytest.mark.parametrize("name", [name for name in shipped_cards() if name.startswith("espcn-r")])
 def test_shipped_networks_are_within_a_tenth_of_a_grey_level_and_have_no_seams(name, heads, whole):
-    """Of 255, root mean square: at most 0.06, and 0.12 if the image were rounded as well."""
+    """Of 255, root mean square: at most 0.07."""
     exact, fast = (TorchEngine(name, CPU, precision) for precision in ("fp32", "bf16"))
     batch = heads(exact.factor)
     exact, fast = (engine.adapted(batch[:, 0]) for engine in (exact, fast))
@@ -63,6 +63,30 @@ def test_shipped_networks_are_within_a_tenth_of_a_grey_level_and_have_no_seams(n
     assert 0 < 255 * (result - expected).square().mean().sqrt() < 0.08
     fast.pixels_at_once = batch[0].numel() // 3
     torch.testing.assert_close(whole(fast, batch), result, rtol=0, atol=1e-5)  # as in float32
+
+
+def test_narrowed_weights_are_of_bfloat16_and_kernels_keep_their_sums():
+    torch.manual_seed(4)
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 5), torch.nn.ReLU(), torch.nn.Conv2d(8, 4, 3))
+    before = [layer.weight.clone() for layer in (network[0], network[2])]
+    found = narrowed(network)
+    for layer, was, rows in zip((found[0], found[2]), before, (5, 3), strict=True):
+        now = layer.weight
+        assert torch.equal(now, now.bfloat16().float())
+        assert (now - was).abs().max() < 2**-7 * was.abs().max()
+        lost, usual = ((weights - was).sum((2, 3)).abs().mean() for weights in (now, was.bfloat16().float()))
+        assert lost < usual / rows
+    assert all(torch.equal(a.weight, b) for a, b in zip((network[0], network[2]), before, strict=True))
+
+
+def test_a_network_in_bfloat16_has_such_weights(heads):
+    for precision, same in (("fp32", True), ("bf16", False)):
+        engine = TorchEngine("espcn-r-x2-bicubic", CPU, precision)
+        fitted = engine.adapted(heads((2, 2))[:, 0])
+        pairs = zip(fitted.network.parameters(), engine.network.parameters(), strict=True)
+        assert all(torch.equal(one, other) for one, other in pairs) == same
+        weight = fitted.network.sub_pixels.weight
+        assert torch.equal(weight, weight.bfloat16().float()) != same
 
 
 def test_python_computes_in_float32_unless_asked(monkeypatch):
