@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,9 @@ from espcn_core.grid import Grid
 from espcn_core.intensity import IntensityMap
 from espcn_core.upscaling.consistency import Consistency
 from espcn_core.upscaling.likeliest import likeliest_profile
+from espcn_core.upscaling.parallel import spread, threads_for
 from espcn_core.upscaling.resample import cubic_weights, weighted
+from espcn_core.upscaling.settle import settle
 from espcn_core.upscaling.slices import Slices
 from espcn_core.upscaling.sweep import Values
 
@@ -23,6 +26,9 @@ Image = npt.NDArray[np.float32]
 
 
 _FLOAT32 = np.dtype(np.float32)
+
+_DEVIATION = 0.00095
+"""Of the range of thick slices: more than that is not left to rounding, where a change by one helps."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,15 @@ class Form:
 
     dtype: np.dtype[Any] = _FLOAT32
     back: IntensityMap | None = None
+
+    @cached_property
+    def ends(self) -> tuple[float, float] | None:
+        """The smallest and the largest value that a whole number can be, in the networks' range."""
+        if self.back is None or self.dtype.kind not in "iu":
+            return None
+        info = np.iinfo(self.dtype)
+        low, high = sorted(map(float, self.back.forward(np.array([info.min, info.max], np.float64))))
+        return low, high
 
     def written(self, image: Image) -> Array:
         """Values in the networks' range, in this form."""
@@ -133,16 +148,24 @@ def finish(
         array = np.empty((*grid.shape, *array.shape[3:]), form.dtype, order="F")
     judge = None if thick is None or thick.profile is None else _Judge(thick, thick.profile, grid, across)
     slices = Slices(array, across)
-    for n, image in enumerate(made.filled(across, range(len(slices)))):
+
+    def write(n: int) -> float:
+        (image,) = made.filled(across, [n])
         image = image if first is None else weighted(first, image)
         image = image if second is None else weighted(second, image.T).T
-        if judge is not None and judge.enforced:
-            image = judge.changed(image, n)
+        if judge is None:
+            slices[n][...] = form.written(image)
+            return 0.0
+        if judge.enforced:
+            image = judge.changed(image, n, form)
         slices[n][...] = form.written(image)
-        if judge is not None:
-            judge.look(form.read(slices[n]), n)
+        return judge.settled(image, slices[n], n, form)
+
+    deviations = []
+    for deviation in spread(write, range(len(slices)), threads_for(len(slices))):
+        deviations.append(deviation)
         each()
-    return array, None if judge is None else judge.agreement
+    return array, None if judge is None else judge.agreement(deviations)
 
 
 class _Judge:
@@ -155,28 +178,41 @@ class _Judge:
         self._values = thick.values
         self._across = across
         self._turned = thick.axis != min(axis for axis in range(3) if axis != across)
-        self._most = 0.0
-        self._low, self._high = np.inf, -np.inf
 
-    @property
-    def agreement(self) -> Agreement:
-        """Of all slices that were looked at."""
-        span = self._high - self._low
-        return Agreement(self._profile, self._most / span if span > 0 else self._most)
+    @cached_property
+    def _span(self) -> float:
+        """Between the smallest and the largest of the thick values."""
+        low, high = self._values.ends
+        return high - low
 
-    def changed(self, image: Image, number: int) -> Image:
-        """A fine slice, made consistent."""
-        fine = self._relation(self._upright(image), self._said(number))
+    def agreement(self, deviations: Sequence[float]) -> Agreement:
+        """Of all slices, from the largest deviation of each."""
+        most = max(deviations)
+        return Agreement(self._profile, most / self._span if self._span > 0 else most)
+
+    def changed(self, image: Image, number: int, form: Form) -> Image:
+        """A fine slice, made consistent, with values that the form holds."""
+        said = self._said(number)
+        fine = self._relation(self._upright(image), said)
+        if form.ends is not None:
+            fine = self._relation.within(fine, said, form.ends, _DEVIATION * self._span)
         return self._upright(fine)
 
-    def look(self, image: Image, number: int) -> None:
-        """Take account of a fine slice."""
-        said = self._said(number)
-        lacking = self._relation.lacking(self._upright(image), said)
-        self._most = max(self._most, float(np.abs(lacking).max()))
-        finite = said[np.isfinite(said)]
-        if finite.size:
-            self._low, self._high = min(self._low, float(finite.min())), max(self._high, float(finite.max()))
+    def settled(self, image: Image, written: Array, number: int, form: Form) -> float:
+        """The largest deviation of a fine slice as it was written.
+
+        Where rounding an image to whole numbers made that too large, some of these are changed.
+        """
+        said, fine = self._said(number), self._upright(written)
+        lacking = self._relation.lacking(self._upright(form.read(written)), said)
+        if self.enforced and form.back is not None and form.ends is not None:
+            relation = self._relation
+            lines = settle(
+                fine, self._upright(image), lacking, relation.degrade, relation.near, form.back,
+                most=_DEVIATION * self._span,
+            )  # fmt: skip
+            lacking[:, lines] = relation.lacking(form.read(fine[:, lines]), said[:, lines])
+        return float(np.abs(lacking).max())
 
     def _said(self, number: int) -> Image:
         (image,) = self._values.raw(self._across, [number])

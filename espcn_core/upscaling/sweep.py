@@ -66,10 +66,16 @@ class Values:
             yield image if self.intensity is None else fill_gaps(image)
 
     @cached_property
-    def farthest(self) -> float:
-        """How far from 0 the values reach in the networks' range; gaps do not count."""
+    def ends(self) -> tuple[float, float]:
+        """The smallest and the largest value in the networks' range; gaps do not count."""
         ends: Array = np.array(extremes(self.array))
-        return float(np.abs(ends if self.intensity is None else self.intensity.forward(ends)).max())
+        low, high = ends if self.intensity is None else self.intensity.forward(ends)
+        return float(low), float(high)
+
+    @property
+    def farthest(self) -> float:
+        """How far from 0 the values reach."""
+        return max(map(abs, self.ends))
 
     @property
     def is_array(self) -> bool:

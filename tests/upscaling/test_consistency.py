@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import gaussian_filter1d
 
 from espcn_core.degradation import SliceProfile, thicken
 from espcn_core.grid import Grid
@@ -164,3 +165,46 @@ def test_an_oblique_grid_has_the_same_changes():
     straight = Consistency(thick, fine, 1, SliceProfile())(values, said)
     turned = [Grid(g.shape, turn @ g.affine) for g in (thick, fine)]
     np.testing.assert_allclose(Consistency(*turned, 1, SliceProfile())(values, said), straight, atol=1e-5)
+
+
+def clipped_lines(shape=(40, 300), low=0.0):
+    """Smooth positive lines with much air, and an estimate with errors that goes below 0 there."""
+    thick, fine = grids(shape[0] // 4, 4)
+    rng = np.random.default_rng(5)
+    truth = np.maximum(gaussian_filter1d(rng.normal(size=shape), 2, 0) - 0.1, low).astype(np.float32)
+    relation = Consistency(thick, fine, 0, SliceProfile())
+    said = (relation.degrade @ truth).astype(np.float32)
+    made = relation((truth + 0.05 * rng.normal(size=shape)).astype(np.float32), said)
+    return relation, truth, said, made
+
+
+def test_within_its_bounds_it_gives_the_thick_slices_as_well():
+    relation, truth, said, made = clipped_lines()
+    most = 0.001 * np.ptp(said)
+    plain = made.clip(0, None)
+    held = relation.within(made, said, (0.0, np.inf), most)
+    assert held.min() >= 0
+    before, after = (np.abs(relation.lacking(x, said)).max(0) for x in (plain, held))
+    assert np.mean(before > most) > 0.5
+    assert np.mean(after > most) < 0.05
+    assert after.max() < before.max() / 3
+    assert np.square(held - truth).mean() < np.square(plain - truth).mean()
+
+
+def test_what_lies_within_its_bounds_stays():
+    relation, _, said, made = clipped_lines()
+    held = relation.within(made, said, (-9.0, 9.0), 1e-6)
+    np.testing.assert_array_equal(held, made)
+
+
+def test_where_nothing_gives_the_thick_slices_it_is_not_tried_without_bounds():
+    """Slices that are all at the upper end, beside some that are far below, and are no means of such."""
+    relation, _, said, _ = clipped_lines()
+    said[...] = 0.1
+    said[4:6] = 1
+    made = relation(np.full((40, 300), 0.5, np.float32), said)
+    beyond = np.abs(made - made.clip(0, 1)).max()
+    assert beyond > 0.05
+    held = relation.within(made, said, (0.0, 1.0), 1e-4)
+    assert np.abs(held - made.clip(0, 1)).max() <= 4 * beyond + 1e-6
+    assert 0 <= held.min() <= held.max() <= 1

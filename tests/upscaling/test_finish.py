@@ -92,13 +92,18 @@ def test_thick_slices_change_each_line_along_their_axis_for_itself(axis, back, e
         lines = relation(lines, np.moveaxis(said, axis, 0).reshape(thick.shape[axis], -1))
     rest = [n for n in np.moveaxis(array, axis, 0).shape[1:]]
     expected = np.moveaxis(lines.reshape(-1, *rest), 0, axis)
-    tolerance = 1e-5 if back is None else 0.501 / 50
-    np.testing.assert_allclose(form.read(made), expected, atol=tolerance)
+    off = np.abs(form.read(made) - expected)
+    if back is None:
+        assert off.max() < 1e-5
+    else:  # some are rounded to the other side, or once more, if that is enforced
+        assert off.max() <= (1.501 if enforced else 0.501) / 50
+        assert np.mean(off > 0.501 / 50) < 0.1
     again = along(profile_weights(thick, fine, axis, profile), form.read(made), axis)
     assert agreement.profile == profile
     deviation = agreement.deviation
     assert deviation == pytest.approx(np.abs(again - said).max() / np.ptp(said), abs=1e-6)
     assert (deviation < 1e-5) == (enforced and back is None)
+    assert (deviation < 1e-3) == enforced
 
 
 def test_thick_slices_are_met_on_a_grid_that_is_no_whole_multiple():
