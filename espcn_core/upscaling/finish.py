@@ -203,15 +203,12 @@ class _Judge:
 
         Where rounding an image to whole numbers made that too large, some of these are changed.
         """
-        said, fine = self._said(number), self._upright(written)
-        lacking = self._relation.lacking(self._upright(form.read(written)), said)
+        said, most = self._said(number), _DEVIATION * self._span
         if self.enforced and form.back is not None and form.ends is not None:
-            relation = self._relation
-            lines = settle(
-                fine, self._upright(image), lacking, relation.degrade, relation.near, form.back,
-                most=_DEVIATION * self._span,
-            )  # fmt: skip
-            lacking[:, lines] = relation.lacking(form.read(fine[:, lines]), said[:, lines])
+            fine, exact = self._upright(written), self._upright(image)
+            lacking = settle(fine, exact, said, self._relation, form.back, most)
+        else:
+            lacking = self._relation.lacking(self._upright(form.read(written)), said)
         return float(np.abs(lacking).max())
 
     def _said(self, number: int) -> Image:

@@ -8,27 +8,26 @@ import numpy as np
 import numpy.typing as npt
 
 from espcn_core.intensity import IntensityMap
+from espcn_core.upscaling.consistency import Consistency
 
 Image = npt.NDArray[np.floating[Any]]
 
-_ROUNDS = 24
-"""At most so many voxels of a line are changed."""
+_ROUNDS = 12
+"""At most so many voxels are changed for a thick one."""
 
 
 def settle(
     whole: npt.NDArray[Any],
     exact: Image,
-    lacking: Image,
-    weights: Image,
-    near: npt.NDArray[np.int64],
+    thick: Image,
+    relation: Consistency,
     back: IntensityMap,
     most: float,
-) -> npt.NDArray[np.int64]:
-    """Change whole numbers by one, in place, until those of a line together deviate no more than they may.
+) -> Image:
+    """Change whole numbers by one, in place, until they give the thick voxels of their line again.
 
-    Of the fine voxels near a thick one, that is changed which counts much in it and was rounded far the other
-    way.
-    A line is left as it is when that makes the sum of squares of its deviations no smaller.
+    For a thick voxel that is not given, one of those near it is changed that counts much in it and was
+    rounded far the other way. None is changed twice.
 
     Parameters
     ----------
@@ -36,45 +35,39 @@ def settle(
         Lines of fine voxels.
     exact : ndarray, shape (n', m)
         The same in the networks' range, before they were rounded.
-    lacking : ndarray, shape (n, m)
-        Of the thick voxels of each line, what the fine ones lack of them (`consistency.Consistency`).
-    weights : ndarray, shape (n, n')
-        Of the fine voxels in the thick ones.
-    near : ndarray of int, shape (n, k)
-        Of each thick voxel, the fine ones that may change.
+    thick : ndarray, shape (n, m)
+        In the networks' range.
+    relation : Consistency
     back : IntensityMap
         From the networks' range to the whole numbers.
     most : float
-        The largest deviation that is left alone.
+        The largest deviation from a thick voxel that is left alone.
 
     Returns
     -------
-    ndarray of int, shape (k,)
-        The lines that deviated more.
+    ndarray, shape (n, m)
+        What the whole numbers lack of the thick voxels in the end.
     """
-    ends = np.iinfo(whole.dtype)
-    unit = 1 / (back.high - back.low)
-    lines = found = np.flatnonzero(np.abs(lacking).max(0) > most)
-    lacking = lacking[:, lines]
+    ends, unit = np.iinfo(whole.dtype), 1 / (back.high - back.low)
+    before, first = whole.copy(), relation.lacking(back.forward(whole), thick)
+    lines, open_, lacking = np.arange(whole.shape[1]), first, first.copy()
     for _ in range(_ROUNDS):
-        if not lines.size:
-            break
-        each = np.arange(len(lines))
-        worst = np.abs(lacking).argmax(0)
-        before = lacking[worst, each]
-        step = np.sign(before * unit)
-        places = near[worst].T
-        now, weight = whole[places, lines], weights[worst, places]
+        voxel, at = np.nonzero(np.abs(open_) > most)
+        short, line, places = open_[voxel, at][:, None], lines[at][:, None], relation.near[voxel]
+        step = np.sign(short * unit)
+        now, weight = whole[places, line], relation.degrade[voxel[:, None], places]
         # What was rounded the other way by a half is as near then, and what was rounded this way stays.
-        worth = weight * (0.5 + step * (exact[places, lines] - (now - back.low) * unit) / unit)
+        worth = weight * (0.5 + step * (exact[places, line] - (now - back.low) * unit) / unit)
         worth[np.where(step > 0, now == ends.max, now == ends.min)] = 0
-        worth[weight * abs(unit) >= 2 * np.abs(before)] = 0  # too much
-        choice = worth.argmax(0)
-        place = places[choice, each]
-        after = lacking - weights[:, place] * (step * unit)
-        better = (worth[choice, each] > 0) & (np.square(after).sum(0) < np.square(lacking).sum(0))
-        lines, place, step, lacking = lines[better], place[better], step[better], after[:, better]
-        whole[place, lines] += step.astype(np.int64).astype(whole.dtype)  # -1 wraps to what takes one off
-        open_ = np.abs(lacking).max(0) > most
-        lines, lacking = lines[open_], lacking[:, open_]
-    return found
+        worth[weight * abs(unit) >= 2 * np.abs(short)] = 0  # too much
+        choice = worth.argmax(1)[:, None]
+        can = np.take_along_axis(worth, choice, 1)[:, 0] > 0
+        if not can.any():
+            break
+        place, value = (np.take_along_axis(values, choice, 1)[can, 0] for values in (places, now + step))
+        whole[place, line[can, 0]] = value
+        lines = np.unique(line[can])
+        lacking[:, lines] = open_ = relation.lacking(back.forward(whole[:, lines]), thick[:, lines])
+    worse = np.square(lacking).sum(0) > np.square(first).sum(0)  # of numbers too few to give them
+    whole[:, worse], lacking[:, worse] = before[:, worse], first[:, worse]
+    return lacking
