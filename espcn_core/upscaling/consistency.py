@@ -17,11 +17,15 @@ Image = npt.NDArray[np.floating[Any]]
 _CORRELATION = 0.5
 """Standard deviation, in thick voxels, of the correlation along the axis that is taken for changes."""
 
-_TURNS, _RELAXED = 32, 1.9
-"""Projections at most, and how far each goes."""
+_ROUNDS = 12
+"""Steps of Newton's method at most."""
 
-_ROOM = 4
-"""By how many times of what was clipped most on its line a voxel may change."""
+_DAMPED = 0.01
+"""What is added to the diagonal of their equations, as a part of its largest element: it keeps changes small
+where thick slices contradict their profile, as rounded ones may."""
+
+_AT_ONCE = 2**21
+"""Elements of the equations of all lines that are solved at the same time."""
 
 _NEAR = 12
 """Fine voxels that weigh most in a thick one."""
@@ -60,6 +64,8 @@ class Consistency:
         both = weights @ smooth.T
         inverse = np.linalg.pinv((both + both.T) / 2, rcond=_LEAST, hermitian=True)
         self.degrade = weights.astype(np.float32)
+        self._smooth = smooth.T.astype(np.float32)
+        self._largest = np.float32(both.max())
         self._spread = (smooth.T @ inverse).astype(np.float32)
         self.near = np.argsort(-self.degrade, axis=1, kind="stable")[:, :_NEAR]
 
@@ -77,30 +83,47 @@ class Consistency:
         """Fine values between two ends that give the thick ones again to ``most``, as far as that can be.
 
         What lies beyond the ends is clipped, and what that takes from a thick voxel is given to others on the
-        line, but not without bounds: where thick voxels are at an end themselves, nothing may give them.
+        line, by the smooth changes of `Consistency` again.
 
         Notes
         -----
-        Projections onto either condition in turn, the one onto ``D x = y`` over-relaxed (Gubin, Polyak &
-        Raik 1967, doi 10.1016/0041-5553(67)90113-9).
+        ``D clip(x + W D^T z) = y`` is solved for z by semismooth Newton steps (Qi & Sun 1993, doi
+        10.1007/BF01581275), whose derivative leaves out the voxels that are at an end.
         """
-        low, high = ends
-        if low <= fine.min() and fine.max() <= high:
+        if ends[0] <= fine.min() and fine.max() <= ends[1]:
             return fine
-        clipped = fine.clip(low, high)
-        taken = np.abs(fine - clipped).max(0)
-        lines, fine = np.flatnonzero(taken), clipped
-        part, said = fine[:, lines], thick[:, lines]
-        least, greatest = ((part + way * _ROOM * taken[lines]).clip(low, high) for way in (-1, 1))
-        for _ in range(_TURNS):
-            lacking = self.lacking(part, said)
-            left = np.abs(lacking).max(0, initial=0) > most
-            if not left.any():
+        held = fine.clip(*ends)
+        left = np.abs(self.lacking(held, thick)).max(0) > most
+        lines = np.flatnonzero(left & (held != fine).any(0))
+        for some in np.array_split(lines, math.ceil(lines.size * self.degrade.size / _AT_ONCE) or 1):
+            held[:, some] = self._held(fine[:, some], thick[:, some], ends, most)
+        return held
+
+    def _held(self, fine: Image, thick: Image, ends: tuple[float, float], most: float) -> Image:
+        """`within`, of a few lines; of what was tried on each, the best."""
+        best = fine.clip(*ends)
+        lacking = self.lacking(best, thick)
+        lines, least = np.arange(fine.shape[1]), np.abs(lacking).max(0)
+        for _ in range(_ROUNDS):
+            free = (ends[0] < fine) & (fine < ends[1])
+            fine = fine + weighted(self._smooth, self._step(free, lacking))
+            clipped = fine.clip(*ends)
+            lacking = self.lacking(clipped, thick[:, lines])
+            left = np.abs(lacking).max(0)
+            better = left < least
+            best[:, lines[better]], least[better] = clipped[:, better], left[better]
+            going = least > most
+            if not going.any():
                 break
-            lines, said, least, greatest = lines[left], said[:, left], least[:, left], greatest[:, left]
-            part = part[:, left] + _RELAXED * weighted(self._spread, lacking[:, left])
-            fine[:, lines] = part = part.clip(least, greatest)
-        return fine
+            lines, least, fine, lacking = lines[going], least[going], fine[:, going], lacking[:, going]
+        return best
+
+    def _step(self, free: npt.NDArray[np.bool_], lacking: Image) -> Image:
+        """The z whose change of the free voxels, (n', m), gives what is lacking, (n, m); shape (n, m)."""
+        equations = (self.degrade * free.T[:, None]) @ self._smooth
+        equations += _DAMPED * self._largest * np.eye(len(lacking), dtype=np.float32)
+        step: Image = np.linalg.solve(equations, lacking.T[..., None])[..., 0].T
+        return step
 
 
 def profile_weights(thick: Grid, fine: Grid, axis: int, profile: SliceProfile) -> Weights:

@@ -186,8 +186,7 @@ def test_within_its_bounds_it_gives_the_thick_slices_as_well():
     assert held.min() >= 0
     before, after = (np.abs(relation.lacking(x, said)).max(0) for x in (plain, held))
     assert np.mean(before > most) > 0.5
-    assert np.mean(after > most) < 0.05
-    assert after.max() < before.max() / 3
+    assert after.max() <= most
     assert np.square(held - truth).mean() < np.square(plain - truth).mean()
 
 
