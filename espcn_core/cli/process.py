@@ -8,6 +8,11 @@ import ctypes
 import gc
 import os
 import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
 
 from espcn_core.cores import usable_cores
 
@@ -46,3 +51,53 @@ def prepare() -> None:
             malloc(_MMAP_THRESHOLD, _LARGE)
             malloc(_TRIM_THRESHOLD, _KEPT)
             malloc(_ARENA_MAX, 1)
+
+
+def put_off_meta_kernels() -> None:
+    """Leave out a third of ``import torch``: what it knows of tensors without values, for its compilers.
+
+    Before torch is imported, in a process that compiles and exports nothing by it. The module is run if one
+    of its names is asked for.
+    """
+    if "torch" not in sys.modules:
+        sys.meta_path.insert(0, _PutOff("torch._meta_registrations"))
+
+
+class _PutOff(MetaPathFinder, Loader):
+    """Finds one module, and runs it no sooner than one of its names is asked for.
+
+    `importlib.util.LazyLoader` runs it as soon as it is imported for a second time.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._loader: Loader | None = None
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, path, target) if name == self._name else None
+        if spec is not None:
+            self._loader, spec.loader = spec.loader, self
+        return spec
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _Later(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        if not isinstance(module, _Later):
+            assert self._loader is not None
+            self._loader.exec_module(module)
+
+
+class _Later(ModuleType):
+    """A module that has not been run."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # Python's own questions, of each import
+            raise AttributeError(name)
+        self.__class__ = ModuleType  # type: ignore[assignment]
+        assert self.__spec__ is not None
+        assert self.__spec__.loader is not None
+        self.__spec__.loader.exec_module(self)
+        return getattr(self, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from espcn_core.cli.process import prepare
+from espcn_core.cli.process import prepare, put_off_meta_kernels
 
 COMMAND = (sys.executable, "-m", "espcn_core.cli.worker")
 
@@ -12,6 +12,7 @@ COMMAND = (sys.executable, "-m", "espcn_core.cli.worker")
 def main() -> None:
     """Work for the process that started this one."""
     prepare()
+    put_off_meta_kernels()
     from espcn_core.cohort.worker import serve
 
     serve()

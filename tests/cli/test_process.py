@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+from espcn_core.cli.process import put_off_meta_kernels
+
 SHOW = """
 import gc, json, os
 from espcn_core.cli.process import prepare
@@ -62,3 +64,30 @@ def test_memory_that_is_used_again_and_again_is_kept():
     """50 arrays of 8 MB are 100,000 pages of 4 kB."""
     done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 10_000
+
+
+PUT_OFF = """
+import sys
+from espcn_core.cli.process import prepare, put_off_meta_kernels
+prepare()
+put_off_meta_kernels()
+import torch
+module = sys.modules["torch._meta_registrations"]
+print(hasattr(module, "__spec__"), "activate_meta" in vars(module), "torch._decomp" in sys.modules)
+torch.nn.functional.conv2d(torch.ones(1, 1, 5, 5), torch.ones(1, 1, 3, 3)).sum()
+print("activate_meta" in vars(module))
+print(callable(module.activate_meta), "meta_embedding_bag" in vars(module), type(module).__name__)
+"""
+
+
+def test_what_torch_knows_for_its_compilers_is_read_when_it_is_asked_for():
+    done = subprocess.run([sys.executable, "-c", PUT_OFF], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False", "False", "False", "True", "True", "module"]
+
+
+def test_a_process_that_has_torch_already_is_left_alone():
+    import torch  # noqa: F401
+
+    before = list(sys.meta_path)
+    put_off_meta_kernels()
+    assert sys.meta_path == before
