@@ -55,6 +55,12 @@ class TrainingConfig:
         of their range.
     contrast : float
         Part of the slices in the steps whose contrast is varied (`espcn_core.transforms.RandContrastd`).
+    blur : float
+        Some of the slices in the steps are smoothed first, by up to so many pixels
+        (`espcn_core.transforms.RandSmoothd`). 0 for none.
+    air : float
+        Half of the slices in the steps get flat air, up to this part of their range
+        (`espcn_core.transforms.RandFlatAird`).
     shrink : int
         Factor by which every slice is made smaller first, by antialiased bicubic: where a data set holds no
         signal in its finest pixels, there is nothing to learn from them.
@@ -112,6 +118,8 @@ class TrainingConfig:
     mixture: dict[str, Any] = field(default_factory=dict)
     noise: float = 0.0
     contrast: float = 0.0
+    blur: float = 0.0
+    air: float = 0.0
     shrink: int = 1
     shrinks: list[Any] = field(default_factory=list)
     data: str = ""
@@ -164,7 +172,9 @@ class TrainingConfig:
         positive = ("shrink", "epochs", "steps_per_epoch", "batch", "patch", "patches_per_slice")
         at_least(self, 1, *positive)
         at_least(self, 0, "minutes", "warmup", "clip", "validation_slices", "seed")
-        for name in ("noise", "contrast"):
+        if self.blur and not 0.2 < self.blur <= 16:
+            raise RequestError(f"blur is {self.blur}: it must be 0, or more than 0.2 and at most 16")
+        for name in ("noise", "contrast", "air"):
             if not 0 <= getattr(self, name) <= 1:
                 raise RequestError(f"{name} is {getattr(self, name)}: it must be from 0 to 1")
         if not 2 <= self.scale <= 16:

@@ -30,6 +30,8 @@ from espcn_core.transforms import (
     RandAlignedPatchesd,
     RandContrastd,
     RandDegraded,
+    RandFlatAird,
+    RandSmoothd,
     Shrunk,
 )
 
@@ -59,7 +61,7 @@ class PatchDataset(Dataset):  # type: ignore[misc]
 
     So a run that is resumed at any step sees what a straight run sees. Slices are drawn without repetition
     until all of them have been seen. Each is in one of the eight orientations of the square, and gets its
-    contrast, degradation and noise as a whole, before the patches are cut.
+    contrast, sharpness, air, degradation and noise as a whole, before the patches are cut.
 
     Parameters
     ----------
@@ -82,6 +84,8 @@ class PatchDataset(Dataset):  # type: ignore[misc]
                 CastToTyped("fine", dtype=torch.float32),
                 *(_turns("fine") if through else ()),  # after that, rows and columns are not alike
                 RandContrastd("fine", config.contrast),
+                *((RandSmoothd("fine", config.blur),) if config.blur else ()),
+                *((RandFlatAird("fine", config.air),) if config.air else ()),
                 RandDegraded("fine", "coarse", config.factor, mixture, config.noise, thickness),
                 *(() if fitted else (FitIntensityd(_BOTH, fit_to="coarse"),)),
             ]

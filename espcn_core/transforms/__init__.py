@@ -1,6 +1,6 @@
 """MONAI dictionary transforms: from the number of a slice to aligned pairs of coarse and fine patches."""
 
-from espcn_core.transforms.augment import RandContrastd, RandDegraded
+from espcn_core.transforms.augment import RandContrastd, RandDegraded, RandFlatAird, RandSmoothd
 from espcn_core.transforms.slices import (
     Degraded,
     FitIntensityd,
@@ -18,5 +18,7 @@ __all__ = [
     "RandAlignedPatchesd",
     "RandContrastd",
     "RandDegraded",
+    "RandFlatAird",
+    "RandSmoothd",
     "Shrunk",
 ]

@@ -1,4 +1,4 @@
-"""Random contrast, degradation and noise of whole slices: a network is to meet more than one kind of scan."""
+"""Random contrast, sharpness, air, degradation and noise: a network is to meet more than one kind of scan."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, Randomizable
+from monai.transforms import GaussianSmooth, MapTransform, Randomizable
 
 from espcn_core.degradation import SliceProfile, rician
 from espcn_core.transforms.slices import Degraded, Item, like
@@ -53,6 +53,71 @@ class RandContrastd(Randomizable, MapTransform):  # type: ignore[misc]
             plain = image.as_tensor() if isinstance(image, MetaTensor) else image
             values = np.interp(plain.numpy(), np.linspace(0, 1, 5), self._curve)
             item[self.key] = like(image, torch.from_numpy(values.astype(np.float32)))
+        return item
+
+
+class RandSmoothd(Randomizable, MapTransform):  # type: ignore[misc]
+    """Smooth some images by a Gaussian, for means of many scans are smoother than any single one.
+
+    Parameters
+    ----------
+    key : str
+        Image, (C, H, W).
+    most : float
+        The standard deviation lies between 0.2 and so many pixels.
+    """
+
+    _SHARE, _LEAST = 0.3, 0.2
+
+    def __init__(self, key: str, most: float) -> None:
+        super().__init__((key,))
+        self.key = key
+        self.most = most
+        self._sigma = 0.0
+
+    def randomize(self, data: Any = None) -> None:
+        """Draw the standard deviation, or 0 for none."""
+        smooth = self.R.uniform() < self._SHARE
+        self._sigma = float(self.R.uniform(self._LEAST, self.most)) if smooth else 0.0
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Item:
+        self.randomize()
+        item = dict(data)
+        if self._sigma:
+            image = item[self.key]
+            plain = image.as_tensor() if isinstance(image, MetaTensor) else image
+            item[self.key] = like(image, torch.as_tensor(GaussianSmooth(self._sigma)(plain)))
+        return item
+
+
+class RandFlatAird(Randomizable, MapTransform):  # type: ignore[misc]
+    """Make the air of half of the images exactly flat, as where it was set to zero.
+
+    Parameters
+    ----------
+    key : str
+        Image whose values lie about 0 to 1.
+    most : float
+        What is darker than a level between 0 and this becomes that level.
+    """
+
+    def __init__(self, key: str, most: float) -> None:
+        super().__init__((key,))
+        self.key = key
+        self.most = most
+        self._level = 0.0
+
+    def randomize(self, data: Any = None) -> None:
+        """Draw the level; 0 or less for none."""
+        self._level = float(self.most * self.R.uniform(-1, 1))
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Item:
+        self.randomize()
+        item = dict(data)
+        if self._level > 0:
+            image = item[self.key]
+            plain = image.as_tensor() if isinstance(image, MetaTensor) else image
+            item[self.key] = like(image, plain.clamp(min=self._level))
         return item
 
 

@@ -58,6 +58,8 @@ def configs(draw):
         mixture=draw(st.dictionaries(st.sampled_from(sorted(KINDS)), weights)),
         noise=draw(shares),
         contrast=draw(shares),
+        blur=draw(st.one_of(st.just(0.0), st.floats(0.3, 16))),
+        air=draw(shares),
         shrink=draw(st.integers(1, 8)),
         shrinks=draw(st.lists(st.one_of(st.integers(1, 16), st.floats(1, 16)), max_size=6)),
         data=draw(st.text()),
@@ -185,8 +187,12 @@ def test_an_unknown_key_names_the_nearest_known_one(write, key, nearest):
         ],
         *[
             ({name: value}, f"{name} is {value}: it must be from 0 to 1")
-            for name in ("noise", "contrast")
+            for name in ("noise", "contrast", "air")
             for value in (-0.1, 1.5)
+        ],
+        *[
+            ({"blur": value}, f"blur is {value}: it must be 0, or more than 0.2")
+            for value in (-1.0, 0.2, 17.0)
         ],
         ({"noise": "some"}, "noise is 'some': it must be a number"),
         ({"precision": "bfloat"}, "precision is 'bfloat'; did you mean bfloat16"),

@@ -10,7 +10,14 @@ from monai.transforms import Compose
 
 from espcn_core.degradation import SliceProfile, degrade, thicken
 from espcn_core.grid import Grid
-from espcn_core.transforms import FitIntensityd, LoadSliced, RandContrastd, RandDegraded
+from espcn_core.transforms import (
+    FitIntensityd,
+    LoadSliced,
+    RandContrastd,
+    RandDegraded,
+    RandFlatAird,
+    RandSmoothd,
+)
 
 
 def grid(image):
@@ -73,6 +80,56 @@ def test_an_image_of_another_contrast_stays_where_it_is(source, tracked):
         assert (other.meta["index"], other.meta["low"]) == (2002, image.meta["low"])
     plain = varied(torch.as_tensor(image), 1.0, 3)
     assert torch.equal(torch.as_tensor(other), torch.as_tensor(plain))
+
+
+# RandSmoothd and RandFlatAird
+
+
+def drawn(transform, image, count=400):
+    transform.set_random_state(4)
+    return [transform({"image": image})["image"] for _ in range(count)]
+
+
+def test_three_in_ten_images_are_smoothed_and_no_wider_than_asked():
+    image = torch.zeros(1, 41, 41)
+    image[0, 20, 20] = 1
+    images = drawn(RandSmoothd("image", 1.5), image)
+    smooth = [found for found in images if not torch.equal(found, image)]
+    assert len(smooth) / len(images) == pytest.approx(0.3, abs=0.06)
+    away = torch.arange(41) - 20
+    variances = [float((found[0].sum(0) * away**2).sum()) for found in smooth]
+    for found in smooth:
+        assert float(found.sum()) == pytest.approx(1, abs=1e-3)
+        torch.testing.assert_close(found, found.mT)
+    # of the pixels that the Gaussian is averaged over, too: 1/12
+    assert 0.5 < max(variances) <= 1.5**2 + 1 / 12 + 0.01
+    assert min(variances) < 0.3
+
+
+def test_the_air_of_half_of_the_images_becomes_flat_and_nothing_else_changes():
+    image = torch.linspace(-0.1, 1, 111).reshape(1, 3, 37)
+    images = drawn(RandFlatAird("image", 0.2), image)
+    flat = [found for found in images if not torch.equal(found, image)]
+    assert len(flat) / len(images) == pytest.approx(0.5, abs=0.08)
+    levels = [float(found.min()) for found in flat]
+    assert 0 < min(levels) < 0.02
+    assert 0.18 < max(levels) <= 0.2
+    for found, level in zip(flat, levels, strict=True):
+        assert torch.equal(found, image.clamp(min=level))
+
+
+@pytest.mark.parametrize("transform", [RandSmoothd("image", 2.0), RandFlatAird("image", 0.9)])
+def test_what_is_smoothed_or_flat_stays_where_it_is(source, tracked, transform):
+    chain = Compose([LoadSliced("image", source), FitIntensityd("image", fit_to="image")])
+    image = chain({"image": 2002})["image"]
+    others = drawn(transform, image, 12)
+    assert any(not torch.equal(torch.as_tensor(a), torch.as_tensor(image)) for a in others)
+    for other in others:
+        assert isinstance(other, MetaTensor) == tracked
+        assert (other.shape, other.dtype) == (image.shape, image.dtype)
+        if tracked:
+            assert torch.equal(other.affine, image.affine)
+            assert other.meta["index"] == 2002
 
 
 # RandDegraded
