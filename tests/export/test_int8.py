@@ -49,7 +49,9 @@ def test_it_computes_nearly_the_same_but_not_the_same(exported, in_8_bits):
     coarse = PAIRS[5].coarse[None, None]
     exact, rounded = (Runner(content)(coarse) for content in (exported[1], in_8_bits))
     bicubic = functional.interpolate(torch.from_numpy(coarse), scale_factor=2, mode="bicubic").numpy()
-    assert 1e-5 < np.abs(rounded - exact).max() < 0.05 * np.abs(exact - bicubic).max()
+    # Root mean square: single values are off by more where a processor without VNNI saturates.
+    change, gain = (np.sqrt(np.square(image).mean()) for image in (rounded - exact, exact - bicubic))
+    assert 1e-5 < change < 0.05 * gain
 
 
 def test_the_first_two_layers_the_last_and_the_interpolation_stay_in_float(in_8_bits):
