@@ -1,6 +1,6 @@
 """What half the bits, a quarter of them, and another engine change: in dB, and in grey levels of 255.
 
-    python -m benchmarks.precision --data FIGSHARE VOLUME... [--limit N]
+    python -m benchmarks.precision --data FIGSHARE VOLUME... [--models NAMES] [--limit N]
 
 Slices of patients that the networks were not trained on, each a volume of its own, and up to twelve axial
 slices from the middle half of each NIfTI file are made coarser by the mean over a coarse pixel, upscaled by
@@ -43,11 +43,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="the figshare data set, in any of its forms")
     parser.add_argument("volumes", type=Path, nargs="*", metavar="VOLUME")
+    parser.add_argument("--models", default=",".join(MODELS), help="shipped networks, with commas")
     parser.add_argument("--limit", type=int, default=40, help="about so many slices of the data set")
     options = parser.parse_args()
 
     there = [way for way in WAYS if way[0] == "torch" or importlib.util.find_spec("openvino") is not None]
-    for model in MODELS:
+    for model in options.models.split(","):
         ways = [way for way in there if way[1] != "int8" or model.startswith("espcn-r")]
         exact = Engines("cpu").load(model)
         engines = {way: Engines("cpu", way[1], way[0]).load(model) for way in ways}

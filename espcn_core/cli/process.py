@@ -81,23 +81,14 @@ class _PutOff(MetaPathFinder, Loader):
             self._loader, spec.loader = spec.loader, self
         return spec
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return _Later(spec.name)
-
     def exec_module(self, module: ModuleType) -> None:
-        if not isinstance(module, _Later):
-            assert self._loader is not None
+        names = vars(module)
+
+        def run(name: str) -> Any:
+            if name.startswith("__") or self._loader is None:  # Python's own questions, of each import
+                raise AttributeError(name)
+            del names["__getattr__"]
             self._loader.exec_module(module)
+            return getattr(module, name)
 
-
-class _Later(ModuleType):
-    """A module that has not been run."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # Python's own questions, of each import
-            raise AttributeError(name)
-        self.__class__ = ModuleType  # type: ignore[assignment]
-        assert self.__spec__ is not None
-        assert self.__spec__.loader is not None
-        self.__spec__.loader.exec_module(self)
-        return getattr(self, name)
+        names["__getattr__"] = run

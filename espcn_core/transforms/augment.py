@@ -9,12 +9,33 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import GaussianSmooth, MapTransform, Randomizable
+from torch import Tensor
 
 from espcn_core.degradation import SliceProfile, rician
 from espcn_core.transforms.slices import Degraded, Item, like
 
 
-class RandContrastd(Randomizable, MapTransform):  # type: ignore[misc]
+class _RandChangedd(Randomizable, MapTransform):  # type: ignore[misc]
+    """Change one image by what was drawn, or leave it; it stays where it is in the world."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__((key,))
+        self.key = key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Item:
+        self.randomize()
+        item = dict(data)
+        image = item[self.key]
+        changed = self._changed(_plain(image))
+        if changed is not None:
+            item[self.key] = like(image, changed)
+        return item
+
+    def _changed(self, image: Tensor) -> Tensor | None:
+        raise NotImplementedError
+
+
+class RandContrastd(_RandChangedd):
     """Give some images another contrast, so that a network does not learn one kind of scan by heart.
 
     Parameters
@@ -32,8 +53,7 @@ class RandContrastd(Randomizable, MapTransform):  # type: ignore[misc]
     """
 
     def __init__(self, key: str, share: float) -> None:
-        super().__init__((key,))
-        self.key = key
+        super().__init__(key)
         self.share = share
         self._curve: np.ndarray[Any, np.dtype[np.float64]] | None = None
 
@@ -45,18 +65,14 @@ class RandContrastd(Randomizable, MapTransform):  # type: ignore[misc]
             curve[1:-1] += self.R.uniform(-0.3, 0.3, 3)
             self._curve = 1 - curve if self.R.uniform() < 1 / 3 else curve
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> Item:
-        self.randomize()
-        item = dict(data)
-        if self._curve is not None:
-            image = item[self.key]
-            plain = image.as_tensor() if isinstance(image, MetaTensor) else image
-            values = np.interp(plain.numpy(), np.linspace(0, 1, 5), self._curve)
-            item[self.key] = like(image, torch.from_numpy(values.astype(np.float32)))
-        return item
+    def _changed(self, image: Tensor) -> Tensor | None:
+        if self._curve is None:
+            return None
+        values = np.interp(image.numpy(), np.linspace(0, 1, 5), self._curve)
+        return torch.from_numpy(values.astype(np.float32))
 
 
-class RandSmoothd(Randomizable, MapTransform):  # type: ignore[misc]
+class RandSmoothd(_RandChangedd):
     """Smooth some images by a Gaussian, for means of many scans are smoother than any single one.
 
     Parameters
@@ -65,13 +81,17 @@ class RandSmoothd(Randomizable, MapTransform):  # type: ignore[misc]
         Image, (C, H, W).
     most : float
         The standard deviation lies between 0.2 and so many pixels.
+
+    Notes
+    -----
+    MONAI's `RandGaussianSmoothd` draws another one for each axis, by a generator within it that a sample of a
+    run would have to set as well.
     """
 
     _SHARE, _LEAST = 0.3, 0.2
 
     def __init__(self, key: str, most: float) -> None:
-        super().__init__((key,))
-        self.key = key
+        super().__init__(key)
         self.most = most
         self._sigma = 0.0
 
@@ -80,17 +100,11 @@ class RandSmoothd(Randomizable, MapTransform):  # type: ignore[misc]
         smooth = self.R.uniform() < self._SHARE
         self._sigma = float(self.R.uniform(self._LEAST, self.most)) if smooth else 0.0
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> Item:
-        self.randomize()
-        item = dict(data)
-        if self._sigma:
-            image = item[self.key]
-            plain = image.as_tensor() if isinstance(image, MetaTensor) else image
-            item[self.key] = like(image, torch.as_tensor(GaussianSmooth(self._sigma)(plain)))
-        return item
+    def _changed(self, image: Tensor) -> Tensor | None:
+        return torch.as_tensor(GaussianSmooth(self._sigma)(image)) if self._sigma else None
 
 
-class RandFlatAird(Randomizable, MapTransform):  # type: ignore[misc]
+class RandFlatAird(_RandChangedd):
     """Make the air of half of the images exactly flat, as where it was set to zero.
 
     Parameters
@@ -102,8 +116,7 @@ class RandFlatAird(Randomizable, MapTransform):  # type: ignore[misc]
     """
 
     def __init__(self, key: str, most: float) -> None:
-        super().__init__((key,))
-        self.key = key
+        super().__init__(key)
         self.most = most
         self._level = 0.0
 
@@ -111,14 +124,8 @@ class RandFlatAird(Randomizable, MapTransform):  # type: ignore[misc]
         """Draw the level; 0 or less for none."""
         self._level = float(self.most * self.R.uniform(-1, 1))
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> Item:
-        self.randomize()
-        item = dict(data)
-        if self._level > 0:
-            image = item[self.key]
-            plain = image.as_tensor() if isinstance(image, MetaTensor) else image
-            item[self.key] = like(image, plain.clamp(min=self._level))
-        return item
+    def _changed(self, image: Tensor) -> Tensor | None:
+        return image.clamp(min=self._level) if self._level > 0 else None
 
 
 class RandDegraded(Randomizable, MapTransform):  # type: ignore[misc]
@@ -178,9 +185,14 @@ class RandDegraded(Randomizable, MapTransform):  # type: ignore[misc]
         item: Item = Degraded(self.key, self.factor, self._kind, self.into)(data)
         if self._sigma:
             image = item[self.into]
-            plain = image.as_tensor() if isinstance(image, MetaTensor) else image
+            plain = _plain(image)
             low, high = float(plain.min()), float(plain.max())
             generator = torch.Generator().manual_seed(self._seed)
             noisy = rician(plain, self._sigma * (high - low), low, generator)
             item[self.into] = like(image, noisy)
         return item
+
+
+def _plain(image: Tensor) -> Tensor:
+    """An image without metadata."""
+    return image.as_tensor() if isinstance(image, MetaTensor) else image
