@@ -107,6 +107,7 @@ class OpenVINOEngine(Engine):
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "NUM_STREAMS": threads,
+            "ENABLE_CPU_PINNING": False,  # or processes side by side share one core
         }
         compiled = openvino.Core().compile_model(model, "CPU", hints)
         self._requests = queue.SimpleQueue()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import sys
+import threading
 import weakref
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -101,6 +105,21 @@ def test_the_engine_of_one_volume_is_not_that_of_another(whole, heads):
     before = whole(first, batch)
     engine.adapted(torch.rand(3, 40, 40))
     torch.testing.assert_close(whole(first, batch), before, rtol=0, atol=0)
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="needs Linux's list of threads")
+def test_processes_side_by_side_are_not_bound_to_the_same_cores():
+    cores = os.sched_getaffinity(0)
+    if len(cores) < 2:
+        pytest.skip("needs two cores")
+    batch = torch.rand(4, 1, 256, 256)
+    engine = OpenVINOEngine("espcn-r-x2").adapted(batch[:, 0])
+    runs = threading.Thread(target=lambda: list(engine(batch)))
+    runs.start()
+    while runs.is_alive():
+        for task in Path("/proc/self/task").iterdir():
+            with contextlib.suppress(ProcessLookupError):
+                assert os.sched_getaffinity(int(task.name)) == cores
 
 
 def test_openvino_reports_to_nobody():
