@@ -54,26 +54,35 @@ def cpu_has_bfloat16() -> bool:
 
 @torch.no_grad()
 def narrowed(network: nn.Module) -> nn.Module:
-    """The network with weights that bfloat16 holds, each kernel with nearly the sum that it had.
+    """The network with weights that bfloat16 holds, rounded so that what a kernel makes of images changes least.
 
-    What a kernel of a convolution, 3 x 3 say, is given varies little from pixel to pixel, so it matters most
-    what its weights are together. They are rounded one after the other, the largest first, and each takes
-    over what the one before lost. The last and smallest loses least.
+    What a kernel of a convolution, 3 x 3 say, is given varies little from pixel to pixel, so errors of its
+    weights that cancel each other matter little.
     """
     network = copy.deepcopy(network)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
-            layer.weight.copy_(_with_sums_kept(layer.weight.flatten(2)).reshape(layer.weight.shape))
+            layer.weight.copy_(_rounded(layer.weight))
     return network
 
 
-def _with_sums_kept(kernels: Tensor) -> Tensor:
-    """Kernels, (outputs, inputs, n), rounded to bfloat16."""
-    lost = torch.zeros_like(kernels[..., :1])
-    rounded = torch.empty_like(kernels)
-    for place in torch.split(kernels.abs().argsort(-1, descending=True), 1, dim=-1):
-        wanted = kernels.gather(-1, place) + lost
-        held = wanted.to(torch.bfloat16).to(kernels.dtype)
+def _rounded(kernels: Tensor) -> Tensor:
+    """Kernels, (outputs, inputs, rows, columns), that bfloat16 holds.
+
+    The weights of a kernel are rounded one after the other, the largest first, and after each those that are
+    left make up for its error as well as they can: so that the mean square of the change is least where
+    pixels at a distance d correlate by 0.9^d. (GPTQ, Frantar et al. 2022, with that in place of a calibration.)
+    """
+    grid = torch.cartesian_prod(*(torch.arange(n, dtype=kernels.dtype) for n in kernels.shape[2:]))
+    together = 0.9 ** torch.cdist(grid, grid).to(kernels.device)
+    order = kernels.flatten(2).flatten(0, 1).abs().argsort(-1, descending=True)
+    wanted = kernels.flatten(2).flatten(0, 1).gather(-1, order)
+    left = torch.linalg.inv(together)[order[:, :, None], order[:, None, :]]
+    rounded = torch.empty_like(wanted)
+    for place in order.split(1, dim=-1):
+        held = wanted[:, :1].to(torch.bfloat16).to(kernels.dtype)
         rounded.scatter_(-1, place, held)
-        lost = wanted - held
-    return rounded
+        shares = left[:, :1] / left[:, :1, :1]  # of the error, for each weight that is left
+        wanted = (wanted - shares[:, 0] * (wanted[:, :1] - held))[:, 1:]
+        left = (left - left[:, :, :1] * shares)[:, 1:, 1:]
+    return rounded.reshape(kernels.shape)
