@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache, partial
@@ -143,7 +146,7 @@ class _Samples:
         self.first_step = first_step
 
     def __iter__(self) -> Iterator[list[int]]:
-        torch.set_num_threads(1)  # of the thread that makes the samples: see `_by_a_thread`
+        _stand_back()  # the thread that makes the samples: see `_by_a_thread`
         step = self.first_step
         while True:
             yield [step * self.per_batch + sample for sample in self.own]
@@ -174,6 +177,16 @@ def batches(
         generator=torch.Generator(),  # else loaders draw from, and reset, the state that a checkpoint keeps
     )
     return _by_a_thread(loader)
+
+
+def _stand_back() -> None:
+    """Let this thread compute alone, and take what time the network leaves, where a thread may say so.
+
+    Those of the network do equal parts of each step and wait for the last: what slows one slows all.
+    """
+    torch.set_num_threads(1)
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
 
 
 def _by_a_thread(loader: ThreadDataLoader) -> Iterator[Batch]:

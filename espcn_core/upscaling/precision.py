@@ -54,7 +54,7 @@ def cpu_has_bfloat16() -> bool:
 
 @torch.no_grad()
 def narrowed(network: nn.Module) -> nn.Module:
-    """The network with weights that bfloat16 holds, rounded so that what a kernel makes of images changes least.
+    """The network with weights that bfloat16 holds, rounded so that kernels change least in what they make.
 
     What a kernel of a convolution, 3 x 3 say, is given varies little from pixel to pixel, so errors of its
     weights that cancel each other matter little.
@@ -71,7 +71,8 @@ def _rounded(kernels: Tensor) -> Tensor:
 
     The weights of a kernel are rounded one after the other, the largest first, and after each those that are
     left make up for its error as well as they can: so that the mean square of the change is least where
-    pixels at a distance d correlate by 0.9^d. (GPTQ, Frantar et al. 2022, with that in place of a calibration.)
+    pixels at a distance d correlate by 0.9^d. That is GPTQ (Frantar et al. 2022, arXiv 2210.17323), with this
+    correlation in place of that of a calibration.
     """
     grid = torch.cartesian_prod(*(torch.arange(n, dtype=kernels.dtype) for n in kernels.shape[2:]))
     together = 0.9 ** torch.cdist(grid, grid).to(kernels.device)

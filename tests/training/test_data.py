@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import sys
+import threading
 from contextlib import suppress
 
 import numpy as np
@@ -298,11 +301,18 @@ def test_the_parts_of_several_processes_are_the_batch_of_one(make_config, size):
 
 
 class Asked(PatchDataset):
-    """Keeps the numbers of the samples that were asked for, and how many threads they could use."""
+    """Keeps the numbers of the samples that were asked for, and the threads and the niceness they had."""
 
     def __getitem__(self, sample):
-        self.__dict__.setdefault("asked", []).append((sample, torch.get_num_threads()))
+        asked = self.__dict__.setdefault("asked", [])
+        asked.append((sample, torch.get_num_threads(), niceness()))
         return super().__getitem__(sample)
+
+
+def niceness():
+    """Of this thread, where it has one of its own."""
+    here = sys.platform == "linux"
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id()) if here else None
 
 
 def test_a_process_makes_no_more_slices_than_hold_its_pairs(make_config):
@@ -310,12 +320,12 @@ def test_a_process_makes_no_more_slices_than_hold_its_pairs(make_config):
     for rank, samples in enumerate([[9, 10], [10, 11]]):  # of three; each of them gets six pairs
         dataset = Asked(noise_slices(5), config)
         next(batches(dataset, config, 3, Ranks(rank, 2)))
-        assert [sample for sample, _ in dataset.asked[:2]] == samples
+        assert [sample for sample, *_ in dataset.asked[:2]] == samples
 
 
-def test_samples_are_made_by_one_thread_alone(make_config):
+def test_samples_are_made_by_one_thread_alone_when_the_network_leaves_time(make_config):
     config = make_config()
-    before = torch.get_num_threads()
+    before, usual = torch.get_num_threads(), niceness()
     torch.set_num_threads(3)
     try:
         dataset = Asked(noise_slices(2), config)
@@ -324,7 +334,9 @@ def test_samples_are_made_by_one_thread_alone(make_config):
             next(stream)
             assert torch.get_num_threads() == 3
         stream.close()
-        assert {threads for _, threads in dataset.asked} == {1}
+        assert {threads for _, threads, _ in dataset.asked} == {1}
+        assert {nice for *_, nice in dataset.asked} == {None if usual is None else 19}
+        assert niceness() == usual
     finally:
         torch.set_num_threads(before)
 
