@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ _FIFTHS = 5
 
 _SQUARES = [(a, b) for a in range(_FIFTHS) for b in range(a, _FIFTHS) if b]
 """Pairs of fifths, whichever axis has which; the lowest, which is not used, holds the mean."""
+
+_AT_ONCE = 2**18
+"""Frequencies that are looked at together, for more copies of a large slice take much memory."""
 
 _TAILS = (0.001, 0.01, 0.05, 0.2)
 """Parts of the pixels, at the dark and at the bright end."""
@@ -80,21 +84,26 @@ def _powers(image: Tensor, thick: float) -> Tensor:
     Sums are in float64: in float32 their last bits, and so those of voxels, would depend on how many threads
     share them.
     """
-    rows, columns = (torch.hann_window(size, periodic=False) for size in image.shape)
-    cells, counts, highest = _layout(image.shape[0], image.shape[1], thick)
-    level, energy = image.mean(dtype=torch.float64).float(), (rows**2).sum() * (columns**2).sum()
-    signs = _both_signs(image.shape[1])
-    windowed = (image - level).mul_(rows[:, None]).mul_(columns)
-    power = torch.fft.rfft2(windowed).abs().square_().mul_(signs)
-    del windowed  # of a large slice each is large
-    sums = torch.bincount(cells.flatten(), power.double().flatten(), len(counts) ** 2).view_as(counts)
+    layout = _layout(image.shape[0], image.shape[1], thick)
+    down, across = (torch.hann_window(size, periodic=False) for size in image.shape)
+    level, energy = image.mean(dtype=torch.float64).float(), (down**2).sum() * (across**2).sum()
+    spectrum = torch.fft.rfft2((image - level).mul_(down[:, None]).mul_(across))
+    sums, corner = (torch.zeros(n, dtype=torch.float64) for n in (layout.counts.numel(), 1))
+    step = max(1, _AT_ONCE // image.shape[0])
+    for columns in (slice(start, start + step) for start in range(0, spectrum.shape[1], step)):
+        power = spectrum[:, columns].abs().square_().mul_(layout.signs[columns])
+        cells = layout.down[:, None] * len(layout.counts) + layout.across[columns]
+        sums += torch.bincount(cells.flatten(), power.double().flatten(), len(sums))
+        highest = power[layout.highest_down][:, layout.highest_across[columns]]
+        corner += highest.sum(dtype=torch.float64)
+    sums, counts = sums.view_as(layout.counts), layout.counts
     low, high = torch.tensor(_SQUARES).T
     if thick == 1:
         means = ((sums + sums.T) / (counts + counts.T))[low, high]
     else:
         means = (sums / counts)[torch.cat([high, low]), torch.cat([low, high])]
-    corner = power[highest].sum(dtype=torch.float64) / signs.expand_as(power)[highest].sum()
-    return (torch.cat([means, corner[None]]) / energy).float()
+    corner /= layout.highest_down.sum() * layout.signs[layout.highest_across].sum()
+    return (torch.cat([means, corner]) / energy).float()
 
 
 def _tails(image: Tensor) -> Tensor:
@@ -107,28 +116,40 @@ def _tails(image: Tensor) -> Tensor:
     return ends / (high - low + 1e-6)
 
 
-@lru_cache(maxsize=16)
-def _layout(rows: int, columns: int, thick: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The cell that each frequency lies in, its fifths along both axes in one number; how many frequencies
-    each cell holds, shape (6, 6); and which are the highest along both axes.
+class _Layout(NamedTuple):
+    """Which fifth each frequency lies in, down and across; a sixth is for what lies beyond the columns' Nyquist
+    frequency in thick slices, where there is nothing to compare with.
 
-    The sixth row is for what lies beyond the columns' Nyquist frequency in thick slices, where there is
-    nothing to compare with.
+    Attributes
+    ----------
+    down, across : Tensor of int
+    counts : Tensor of float64, shape (6, 6)
+        How many frequencies lie in each pair of fifths.
+    signs : Tensor
+        How often each column of half of a spectrum counts, which for a real image says it all.
+    highest_down, highest_across : Tensor of bool
+        The frequencies of the highest fifths.
     """
-    down = (2 * _FIFTHS * torch.fft.fftfreq(rows).abs())[:, None]
-    across = 2 * _FIFTHS * torch.fft.rfftfreq(columns)[None]
+
+    down: Tensor
+    across: Tensor
+    counts: Tensor
+    signs: Tensor
+    highest_down: Tensor
+    highest_across: Tensor
+
+
+@lru_cache(maxsize=16)
+def _layout(rows: int, columns: int, thick: float) -> _Layout:
+    down, across = (2 * _FIFTHS * f.abs() for f in (torch.fft.fftfreq(rows), torch.fft.rfftfreq(columns)))
+    signs = torch.full((columns // 2 + 1,), 2.0)
+    signs[0] = 1.0
+    if columns % 2 == 0:
+        signs[-1] = 1.0
     top = _FIFTHS - 1
     i = (down * thick).clamp(max=top if thick == 1 else _FIFTHS).to(torch.uint8)
-    cells = i * (_FIFTHS + 1) + across.clamp(max=top).to(torch.uint8)
-    weights = _both_signs(columns).double().expand_as(cells).flatten()
-    counts = torch.bincount(cells.flatten(), weights, (_FIFTHS + 1) ** 2)
-    return cells, counts.view(_FIFTHS + 1, -1), (down >= top) & (across >= top)
-
-
-def _both_signs(columns: int) -> Tensor:
-    """How often each column of half of a spectrum counts, which for a real image says it all."""
-    weights = torch.full((columns // 2 + 1,), 2.0)
-    weights[0] = 1.0
-    if columns % 2 == 0:
-        weights[-1] = 1.0
-    return weights
+    j = across.clamp(max=top).to(torch.uint8)
+    counts = torch.bincount(i, minlength=_FIFTHS + 1)[:, None] * torch.bincount(
+        j, signs.double(), minlength=_FIFTHS + 1
+    )
+    return _Layout(i, j, counts, signs, down >= top, across >= top)

@@ -80,7 +80,7 @@ def _rounded(kernels: Tensor) -> Tensor:
     wanted = kernels.flatten(2).flatten(0, 1).gather(-1, order)
     left = torch.linalg.inv(together)[order[:, :, None], order[:, None, :]]
     rounded = torch.empty_like(wanted)
-    for place in order.split(1, dim=-1):
+    for place in torch.split(order, 1, dim=-1):
         held = wanted[:, :1].to(torch.bfloat16).to(kernels.dtype)
         rounded.scatter_(-1, place, held)
         shares = left[:, :1] / left[:, :1, :1]  # of the error, for each weight that is left
