@@ -117,8 +117,8 @@ def _tails(image: Tensor) -> Tensor:
 
 
 class _Layout(NamedTuple):
-    """Which fifth each frequency lies in, down and across; a sixth is for what lies beyond the columns' Nyquist
-    frequency in thick slices, where there is nothing to compare with.
+    """Which fifth each frequency lies in, down and across; a sixth is for what lies beyond the Nyquist
+    frequency of the columns of thick slices, where there is nothing to compare with.
 
     Attributes
     ----------
