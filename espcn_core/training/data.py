@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from typing import Any
 
@@ -186,7 +186,8 @@ def _stand_back() -> None:
     """
     torch.set_num_threads(1)
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+        with suppress(OSError):  # where a sandbox forbids it
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
 
 
 def _by_a_thread(loader: ThreadDataLoader) -> Iterator[Batch]:
