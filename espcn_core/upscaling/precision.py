@@ -76,8 +76,9 @@ def _rounded(kernels: Tensor) -> Tensor:
     """
     grid = torch.cartesian_prod(*(torch.arange(n, dtype=kernels.dtype) for n in kernels.shape[2:]))
     together = 0.9 ** torch.cdist(grid, grid).to(kernels.device)
-    order = kernels.flatten(2).flatten(0, 1).abs().argsort(-1, descending=True)
-    wanted = kernels.flatten(2).flatten(0, 1).gather(-1, order)
+    lines = kernels.flatten(2).flatten(0, 1)
+    order = lines.abs().argsort(-1, descending=True)
+    wanted = lines.gather(-1, order)
     left = torch.linalg.inv(together)[order[:, :, None], order[:, None, :]]
     rounded = torch.empty_like(wanted)
     for place in torch.split(order, 1, dim=-1):
