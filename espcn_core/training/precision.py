@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 
 from espcn_core.errors import RequestError
-from espcn_core.upscaling.precision import cpu_has_bfloat16
+from espcn_core.upscaling.precision import cpu_is_faster_in_bfloat16
 
 
 def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """The format of a name; ``auto`` takes bfloat16 where the device computes with it, then float16 on CUDA.
+    """The format of a name; ``auto`` takes bfloat16 where the device is faster with it, then float16 on CUDA.
 
     Weights, loss and optimiser stay in float32 in any case (autocast).
 
@@ -20,7 +20,7 @@ def choose_precision(name: str, device: torch.device) -> torch.dtype:
     """
     if name == "auto":
         if device.type == "cpu":
-            return torch.bfloat16 if cpu_has_bfloat16() else torch.float32
+            return torch.bfloat16 if cpu_is_faster_in_bfloat16() else torch.float32
         if device.type == "cuda":
             return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
         return torch.float32

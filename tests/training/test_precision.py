@@ -21,17 +21,10 @@ def test_float16_is_for_cuda():
         choose_precision("float16", CPU)
 
 
-@pytest.mark.parametrize("fast", ["_is_avx512_bf16_supported", "_is_amx_tile_supported", None])
-def test_auto_on_a_cpu_asks_for_its_instructions(monkeypatch, fast):
-    for question in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.setattr(torch.cpu, question, lambda answer=question == fast: answer, raising=False)
-    assert choose_precision("auto", CPU) == (torch.bfloat16 if fast else torch.float32)
-
-
-def test_auto_on_a_cpu_does_without_the_private_functions(monkeypatch):
-    for question in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.delattr(torch.cpu, question, raising=False)
-    assert choose_precision("auto", CPU) == torch.float32
+@pytest.mark.parametrize("faster", [True, False])
+def test_auto_on_a_cpu_is_what_is_faster(monkeypatch, faster):
+    monkeypatch.setattr("espcn_core.training.precision.cpu_is_faster_in_bfloat16", lambda: faster)
+    assert choose_precision("auto", CPU) == (torch.bfloat16 if faster else torch.float32)
 
 
 @pytest.mark.parametrize(("has", "wanted"), [(True, torch.bfloat16), (False, torch.float16)])

@@ -11,6 +11,7 @@ import torch
 import espcn_core
 from espcn_core.errors import RequestError
 from espcn_core.models.cards import shipped_cards
+from espcn_core.upscaling import precision as module
 from espcn_core.upscaling.engines import Engines
 from espcn_core.upscaling.precision import narrowed, precision_for
 from espcn_core.upscaling.torch_engine import TorchEngine
@@ -19,16 +20,69 @@ CPU, CUDA, MPS = (torch.device(kind) for kind in ("cpu", "cuda", "mps"))
 
 
 @pytest.fixture
-def has_bfloat16(monkeypatch):
+def is_faster(monkeypatch):
     def say(answer):
-        monkeypatch.setattr("espcn_core.upscaling.precision.cpu_has_bfloat16", lambda: answer)
+        monkeypatch.setattr("espcn_core.upscaling.precision.cpu_is_faster_in_bfloat16", lambda: answer)
 
     return say
 
 
+@pytest.fixture
+def cpu(monkeypatch):
+    """A CPU that has instructions for bfloat16 or not, and takes so many seconds with them; 1 without."""
+
+    def make(instructions, seconds=0.5):
+        for question in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+            monkeypatch.setattr(
+                torch.cpu, question, lambda there=question in instructions: there, raising=False
+            )
+        monkeypatch.setattr(
+            module, "_seconds", lambda features, kernels: seconds if features.dtype == torch.bfloat16 else 1.0
+        )
+        module.cpu_is_faster_in_bfloat16.cache_clear()
+
+    yield make
+    module.cpu_is_faster_in_bfloat16.cache_clear()
+
+
+@pytest.mark.parametrize("instructions", ["_is_avx512_bf16_supported", "_is_amx_tile_supported"])
+@pytest.mark.parametrize(("seconds", "faster"), [(0.5, True), (2.0, False)])
+def test_a_cpu_with_instructions_for_bfloat16_is_measured(cpu, instructions, seconds, faster):
+    cpu([instructions], seconds)
+    assert module.cpu_is_faster_in_bfloat16() is faster
+    assert precision_for("auto", CPU, residual=True) == ("bf16" if faster else "fp32")
+
+
+def test_one_without_them_emulates_them_and_is_not_measured(cpu, monkeypatch):
+    cpu([])
+    monkeypatch.setattr(module, "_seconds", None)
+    assert module.cpu_is_faster_in_bfloat16() is False
+
+
+def test_a_torch_without_the_private_functions_computes_in_float32(cpu, monkeypatch):
+    cpu([])
+    for question in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.delattr(torch.cpu, question)
+    assert module.cpu_is_faster_in_bfloat16() is False
+
+
+def test_it_is_measured_once(cpu, monkeypatch):
+    cpu(["_is_avx512_bf16_supported"])
+    assert module.cpu_is_faster_in_bfloat16()
+    monkeypatch.setattr(module, "_seconds", None)
+    assert module.cpu_is_faster_in_bfloat16()
+
+
+def test_a_layer_is_timed_in_both(monkeypatch):
+    monkeypatch.setattr(module, "_cpu_has_bfloat16", lambda: True)
+    module.cpu_is_faster_in_bfloat16.cache_clear()
+    assert module.cpu_is_faster_in_bfloat16() in (True, False)
+    module.cpu_is_faster_in_bfloat16.cache_clear()
+
+
 @pytest.mark.parametrize("fast", [True, False])
-def test_auto_is_bfloat16_where_a_cpu_computes_with_it_for_residual_networks(has_bfloat16, fast):
-    has_bfloat16(fast)
+def test_auto_is_bfloat16_where_a_cpu_is_faster_with_it_for_residual_networks(is_faster, fast):
+    is_faster(fast)
     assert precision_for("auto", CPU, residual=True) == ("bf16" if fast else "fp32")
     assert precision_for("auto", CPU, residual=False) == "fp32"
     assert precision_for("auto", MPS, residual=True) == "fp32"
@@ -42,10 +96,10 @@ def test_a_graphics_card_is_asked_what_it_computes_with(monkeypatch, fast):
 
 
 @pytest.mark.parametrize("residual", [True, False])
-def test_what_is_asked_for_is_taken(has_bfloat16, residual):
-    has_bfloat16(False)
+def test_what_is_asked_for_is_taken(is_faster, residual):
+    is_faster(False)
     assert precision_for("bf16", CPU, residual) == "bf16"
-    has_bfloat16(True)
+    is_faster(True)
     assert precision_for("fp32", CPU, residual) == "fp32"
 
 
