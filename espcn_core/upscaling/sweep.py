@@ -33,7 +33,7 @@ Several threads call it, each for slices of its own.
 _LOOKED_AT = 16
 """Slices of a pass that its network is adapted to, and that are compared with those of its training."""
 
-_SHARED = 2
+_SHARED = 3
 """Batches on a CPU are smaller by this, for each of several threads holds one. It does not depend on their
 number, for the size of a batch changes last bits."""
 
