@@ -16,6 +16,8 @@ from espcn_core.upscaling.engines import Engines
 from espcn_core.upscaling.precision import narrowed, precision_for
 from espcn_core.upscaling.torch_engine import TorchEngine
 
+seconds_of_a_layer = module._seconds
+
 CPU, CUDA, MPS = (torch.device(kind) for kind in ("cpu", "cuda", "mps"))
 
 
@@ -73,11 +75,19 @@ def test_it_is_measured_once(cpu, monkeypatch):
     assert module.cpu_is_faster_in_bfloat16()
 
 
-def test_a_layer_is_timed_in_both(monkeypatch):
-    monkeypatch.setattr(module, "_cpu_has_bfloat16", lambda: True)
-    module.cpu_is_faster_in_bfloat16.cache_clear()
-    assert module.cpu_is_faster_in_bfloat16() in (True, False)
-    module.cpu_is_faster_in_bfloat16.cache_clear()
+def test_a_layer_is_timed_in_both_by_one_thread(cpu, monkeypatch):
+    asked = []
+
+    def timed(features, kernels):
+        asked.append((features.dtype, kernels.dtype, torch.get_num_threads()))
+        return seconds_of_a_layer(features, kernels)
+
+    cpu(["_is_avx512_bf16_supported"])
+    monkeypatch.setattr(module, "_seconds", timed)
+    before = torch.get_num_threads()
+    module.cpu_is_faster_in_bfloat16()
+    assert set(asked) == {(dtype, dtype, 1) for dtype in (torch.float32, torch.bfloat16)}
+    assert torch.get_num_threads() == before
 
 
 @pytest.mark.parametrize("fast", [True, False])
