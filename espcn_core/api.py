@@ -67,7 +67,7 @@ def upscale(
     device : {"auto", "cpu", "cuda", "mps"}
         Where the network runs; ``auto`` takes a GPU if there is one.
     precision : {"fp32", "bf16", "auto"}
-        What the networks compute in. ``bf16`` is about twice as fast on a CPU that computes with it, which
+        What the networks compute in. ``bf16`` is about twice as fast on some CPUs and slower on others, which
         ``auto`` finds out, and rounds what is added to interpolation by about 0.05 % of the range.
     progress : callable, optional
         Called with (slices done, slices in all); the run stops if it returns False.
