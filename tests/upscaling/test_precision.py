@@ -84,10 +84,11 @@ def test_a_layer_is_timed_in_both_by_one_thread(cpu, monkeypatch):
 
     cpu(["_is_avx512_bf16_supported"])
     monkeypatch.setattr(module, "_seconds", timed)
-    before = torch.get_num_threads()
+    before, state = torch.get_num_threads(), torch.get_rng_state()
     module.cpu_is_faster_in_bfloat16()
     assert set(asked) == {(dtype, dtype, 1) for dtype in (torch.float32, torch.bfloat16)}
     assert torch.get_num_threads() == before
+    assert torch.equal(torch.get_rng_state(), state)  # or a seed would mean another thing on another machine
 
 
 @pytest.mark.parametrize("fast", [True, False])
