@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from espcn_core.errors import RequestError
+from espcn_core.training import precision as module
 from espcn_core.training.precision import choose_precision
 
 CPU, CUDA, MPS = (torch.device(kind) for kind in ("cpu", "cuda", "mps"))
@@ -23,7 +24,7 @@ def test_float16_is_for_cuda():
 
 @pytest.mark.parametrize("faster", [True, False])
 def test_auto_on_a_cpu_is_what_is_faster(monkeypatch, faster):
-    monkeypatch.setattr("espcn_core.training.precision.cpu_is_faster_in_bfloat16", lambda: faster)
+    monkeypatch.setattr(module, "cpu_is_faster_in_bfloat16", lambda: faster)
     assert choose_precision("auto", CPU) == (torch.bfloat16 if faster else torch.float32)
 
 

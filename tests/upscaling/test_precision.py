@@ -24,7 +24,7 @@ CPU, CUDA, MPS = (torch.device(kind) for kind in ("cpu", "cuda", "mps"))
 @pytest.fixture
 def is_faster(monkeypatch):
     def say(answer):
-        monkeypatch.setattr("espcn_core.upscaling.precision.cpu_is_faster_in_bfloat16", lambda: answer)
+        monkeypatch.setattr(module, "cpu_is_faster_in_bfloat16", lambda: answer)
 
     return say
 
