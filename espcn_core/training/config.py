@@ -99,8 +99,8 @@ class TrainingConfig:
     validation_slices : int
         Held-out slices that are measured after each epoch, evenly spread; 0 for all.
     precision : str
-        ``float32``, ``bfloat16``, ``float16`` (CUDA only), or ``auto``: the narrowest that the device
-        computes fast.
+        ``float32``, ``bfloat16``, ``float16`` (CUDA only), or ``auto``: what
+        `espcn_core.training.precision` finds to be fast on the device.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``mps``.
     seed : int

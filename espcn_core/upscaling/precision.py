@@ -45,11 +45,11 @@ def precision_for(name: str, device: torch.device, residual: bool) -> str:
     if name not in PRECISIONS:
         raise RequestError(f"no precision is called {name!r}: there are {', '.join(PRECISIONS)}")
     if name == "auto":
-        return "bf16" if residual and _has_bfloat16(device.type) else "fp32"
+        return "bf16" if residual and _is_faster_in_bfloat16(device.type) else "fp32"
     return name
 
 
-def _has_bfloat16(device: str) -> bool:
+def _is_faster_in_bfloat16(device: str) -> bool:
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device == "cpu" and cpu_is_faster_in_bfloat16()

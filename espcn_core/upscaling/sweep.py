@@ -34,8 +34,9 @@ _LOOKED_AT = 16
 """Slices of a pass that its network is adapted to, and that are compared with those of its training."""
 
 _SHARED = 3
-"""Batches on a CPU are smaller by this, for each of several threads holds one. It does not depend on their
-number, for the size of a batch changes last bits."""
+"""Batches on a CPU are smaller by this, for each of several threads holds one: with 2, OpenVINO in float32
+took a little more memory than is promised. It does not depend on the number of threads, for the size of a
+batch changes last bits."""
 
 
 @dataclass(frozen=True, eq=False)
