@@ -3,9 +3,10 @@
     python -m benchmarks.precision --data FIGSHARE VOLUME... [--models NAMES] [--limit N]
 
 Slices of patients that the networks were not trained on, each a volume of its own, and up to twelve axial
-slices from the middle half of each NIfTI file are made coarser by the mean over a coarse pixel, upscaled by
-shipped networks, and compared with what they were (PSNR, peak: from the smallest to the largest value). Shown
-are the change of the mean PSNR against torch in float32, and the root mean square of the difference to it.
+slices from the middle half of each NIfTI file are made coarser in the way that a network is for
+(`Card.degradation`), upscaled by shipped networks, and compared with what they were (PSNR, peak: from the
+smallest to the largest value). Shown are the change of the mean PSNR against torch in float32, and the root
+mean square of the difference to it.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ def main() -> None:
             for fine in source:
                 fine = fine[..., : fine.shape[2] // exact.factor[0] * exact.factor[0], :]
                 fine = fine[..., : fine.shape[3] // exact.factor[1] * exact.factor[1]]
-                coarse = degrade(fine, exact.factor, "area")
+                coarse = degrade(fine, exact.factor, exact.card.degradation)
                 expected = upscaled(exact, coarse)
                 before = quality(expected, fine)
                 for way, engine in engines.items():

@@ -65,7 +65,7 @@ class EspcnR(nn.Module):
             layers.append(nn.Conv2d(inputs, width, 3, padding=1))
             layers.append(nn.ReLU(inplace=True) if activation == "relu" else nn.PReLU(width, init=0.1))
         self.body = nn.Sequential(*layers)
-        for layer in self._convolutions():
+        for layer in self.convolutions():
             nn.init.kaiming_normal_(layer.weight, a=0.1)
         self.sub_pixels = nn.Conv2d(width, channels * factor[0] * factor[1], 3, padding=1)
         nn.init.zeros_(self.sub_pixels.weight)
@@ -118,7 +118,7 @@ class EspcnR(nn.Module):
         if self.training or not torch.is_autocast_enabled(kind):
             features: Tensor = self.body(x)
             return features
-        first = self._convolutions()[0]
+        first = self.convolutions()[0]
         held = x.to(torch.get_autocast_dtype(kind)).to(x.dtype)
         parts = torch.cat([held, x - held], dim=1)
         features = functional.conv2d(
@@ -135,13 +135,14 @@ class EspcnR(nn.Module):
         plain = copy.deepcopy(self)
         plain.adaptation = None
         scales = self.adaptation(fingerprint.to(self.sub_pixels.weight.device)[None])[0]
-        for convolution, scale in zip(plain._convolutions(), scales, strict=True):
+        for convolution, scale in zip(plain.convolutions(), scales, strict=True):
             assert convolution.bias is not None
             convolution.weight *= scale[:, None, None, None]
             convolution.bias *= scale
         return plain
 
-    def _convolutions(self) -> list[nn.Conv2d]:
+    def convolutions(self) -> list[nn.Conv2d]:
+        """The layers of the body, which end in an activation."""
         return [layer for layer in self.body if isinstance(layer, nn.Conv2d)]
 
 

@@ -96,6 +96,9 @@ class TrainingConfig:
         ``l1``, ``mse``, or ``charbonnier``: sqrt(d^2 + 1e-6).
     ema : float
         Decay per step of the running mean of the weights, which is what is validated and kept.
+    eight_bits : bool
+        Whether the weights are rounded at the end so that 8 bits hold them
+        (`espcn_core.models.eight_bits`); for ``espcn-r`` alone.
     validation_slices : int
         Held-out slices that are measured after each epoch, evenly spread; 0 for all.
     precision : str
@@ -136,6 +139,7 @@ class TrainingConfig:
     clip: float = 0.0
     loss: str = "l1"
     ema: float = 0.999
+    eight_bits: bool = False
     validation_slices: int = 40
     precision: str = "auto"
     device: str = "auto"
@@ -192,6 +196,8 @@ class TrainingConfig:
                 f"batch is {self.batch}: it must be a whole multiple of "
                 f"patches_per_slice, {self.patches_per_slice}"
             )
+        if self.eight_bits and self.model != "espcn-r":
+            raise RequestError(f"eight_bits is true: only espcn-r is rounded so, not {self.model}")
         if not self.name:
             through = "through-" if self.through_plane else ""
             object.__setattr__(self, "name", f"{self.model}-{through}x{self.scale}")

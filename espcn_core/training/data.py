@@ -50,6 +50,9 @@ _BOTH = ("coarse", "fine")
 _SEEN = 1000
 """Samples that stand for all of a run, or one of each slice if there are fewer."""
 
+_EXAMPLES = 48
+"""Samples whose patches show what goes on within a network."""
+
 
 def pair_of_slice(source: FigshareSource, config: TrainingConfig) -> Compose:
     """The transform from ``{"fine": number}`` to the whole slice and the coarse one that is made of it."""
@@ -124,6 +127,10 @@ class PatchDataset(Dataset):  # type: ignore[misc]
         """Those of some coarse slices of the run, shape (N, 22), or (N, 11) through plane."""
         slices = (self.whole(n)["coarse"] for n in self._some())
         return torch.stack([fingerprint(image, self.thick) for image in slices])
+
+    def examples(self) -> list[tuple[Tensor, Tensor]]:
+        """Coarse patches and fingerprints of some samples of the run."""
+        return [(coarse, traits) for coarse, _, traits in (self[n] for n in range(_EXAMPLES))]
 
     def contrast(self) -> dict[str, list[float]]:
         """Within which bounds the coarse slices of the run lie (`espcn_core.models.ranges`)."""

@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from espcn_core.errors import DataError, RequestError
 from espcn_core.figshare import FigshareSource, Split, open_source, split
 from espcn_core.figshare.folds import person
 from espcn_core.files import clear_leftovers, complete_file
+from espcn_core.models.eight_bits import holds_eight_bits, in_eight_bits
+from espcn_core.models.espcn_r import EspcnR
 from espcn_core.models.trained import load_model
 from espcn_core.training.config import TrainingConfig, parse_config
 from espcn_core.training.data import (
@@ -209,9 +212,9 @@ def train(
         weights = weights_path(config, out)
         if not finished:
             return Result(False, weights if state.history else None)
+        best = ranks.of_first(partial(_best, weights, config, patches)).to(device)
         del slices, patches
         say(f"measuring the best weights on all {len(sides.validation)} held-out slices")
-        best = ranks.of_first(lambda: load_model(weights)[0]).to(device)
         score, all_baseline = (
             measured(upscale, held_out(sides.validation))
             for upscale in (padded(best, config.factor), bicubic(config.factor))
@@ -220,6 +223,14 @@ def train(
             keeper.keep(best, score, all_baseline)
         ranks.wait()
         return Result(True, weights, score, all_baseline)
+
+
+def _best(weights: Path, config: TrainingConfig, patches: PatchDataset) -> nn.Module:
+    """The network of the best weights; where it is asked for, with some that 8 bits hold."""
+    network, _ = load_model(weights)
+    if config.eight_bits and isinstance(network, EspcnR) and not holds_eight_bits(network):
+        return in_eight_bits(network, patches.examples())
+    return network
 
 
 def _sides(

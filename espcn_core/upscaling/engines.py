@@ -63,7 +63,9 @@ class Engines:
             raise DeviceMemoryError(
                 f"the memory of device {self.device} has no place for a network: use --device cpu"
             ) from None
-        if self._engine == "torch" or (self._engine == "auto" and not is_openvino_faster(model, engine)):
+        if self._engine == "torch" or (
+            self._engine == "auto" and not is_openvino_faster(model, self.precision, engine)
+        ):
             return engine
         from espcn_core.upscaling.openvino_engine import OpenVINOEngine
 

@@ -13,23 +13,26 @@ import torch
 
 from espcn_core.files import complete_file
 from espcn_core.upscaling.engine import Engine
+from espcn_core.upscaling.precision import openvino_precision
 
 _ROUNDS = 4
 
 
-def is_openvino_faster(model: str, by_torch: Engine) -> bool:
+def is_openvino_faster(model: str, precision: str, by_torch: Engine) -> bool:
     """Whether OpenVINO runs a network faster than torch does.
 
     The answer is kept in the user's cache folder, under the versions of both, the processor, the number of
-    threads, the hash of the weights and the precision. Where it cannot be kept, it is measured each time; an
-    OpenVINO that fails is not faster.
+    threads, the hash of the weights and what both compute in. Where it cannot be kept, it is measured each
+    time; an OpenVINO that fails is not faster.
 
     Parameters
     ----------
     model : str
         Name of shipped weights, or a weight file.
+    precision : str
+        What is asked for (`openvino_precision`).
     by_torch : Engine
-        The network, run by torch on the CPU.
+        The network, run by torch on the CPU, as it does with that precision.
     """
     path = _remembered_in()
     known = _read(path)
@@ -40,11 +43,12 @@ def is_openvino_faster(model: str, by_torch: Engine) -> bool:
             torch.backends.cpu.get_cpu_capability(),
             str(torch.get_num_threads()),
             by_torch.precision,
+            openvino_precision(precision, by_torch.network),
             by_torch.card.sha256[:16],
         ]
     )
     if key not in known:
-        known[key] = _measured(model, by_torch)
+        known[key] = _measured(model, precision, by_torch)
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             with complete_file(path) as file:
@@ -52,11 +56,11 @@ def is_openvino_faster(model: str, by_torch: Engine) -> bool:
     return known[key]
 
 
-def _measured(model: str, by_torch: Engine) -> bool:
+def _measured(model: str, precision: str, by_torch: Engine) -> bool:
     try:
         from espcn_core.upscaling.openvino_engine import OpenVINOEngine
 
-        by_openvino = OpenVINOEngine(model, by_torch.precision)
+        by_openvino = OpenVINOEngine(model, precision)
         batch = torch.linspace(0, 1, 2**16).reshape(4, 1, 128, 128)
         engines = [engine.adapted(list(batch[:, 0])) for engine in (by_torch, by_openvino)]
         times: list[list[float]] = [[], []]

@@ -23,12 +23,14 @@ from openvino import opset13 as ops
 from torch import Tensor, nn
 
 from espcn_core.errors import RequestError
+from espcn_core.models.eight_bits import divide, evening, holds_eight_bits
 from espcn_core.models.espcn import Espcn
 from espcn_core.models.espcn_r import EspcnR
 from espcn_core.models.shuffle import sub_pixel_shuffle
 from espcn_core.upscaling.engine import Engine
-from espcn_core.upscaling.precision import precision_for
+from espcn_core.upscaling.precision import cpu_is_faster_in_bfloat16, openvino_precision
 from espcn_core.upscaling.slices import evenly, pad
+from espcn_core.upscaling.unseen import Seen, boxes
 
 Image = npt.NDArray[np.float32]
 
@@ -38,11 +40,11 @@ _PIXELS_AT_ONCE = 2**16
 _CALIBRATED_ON = 8
 """Slices of a volume that show how large the values within the network get."""
 
-_TILE = 128
-"""Side of the parts that these are looked at in."""
-
 _LEAST = 0.02
 """Of what the widest channel of a layer reaches: one that was hardly seen may reach so much elsewhere."""
+
+_TILE = 128
+"""Side of the parts that these are looked at in."""
 
 
 class OpenVINOEngine(Engine):
@@ -56,9 +58,10 @@ class OpenVINOEngine(Engine):
     model : str or Path
         Name of shipped weights, or a weight file.
     precision : {"auto", "fp32", "bf16", "int8"}
-        What its layers compute in (`espcn_core.upscaling.precision`). With ``int8`` the values between them
-        are rounded to 8 bits of the range that they have in some slices of the volume, and the weights to 8
-        bits of that of their channel; the first layer computes as with ``bf16``.
+        What its layers compute in (`openvino_precision`). With ``int8`` the values between them
+        are rounded to 8 bits of the range that they have in some slices of the volume, and weights to 8 bits
+        of that of their channel. The first layer is not, nor what depends on pixels that swing more than
+        those slices do: torch computes that, in float32.
 
     Raises
     ------
@@ -69,12 +72,13 @@ class OpenVINOEngine(Engine):
 
     def __init__(self, model: str | Path, precision: str = "fp32") -> None:
         super().__init__(model, "cpu", _PIXELS_AT_ONCE)
-        self.precision = precision_for(precision, torch.device("cpu"), isinstance(self.network, EspcnR))
+        self.precision = openvino_precision(precision, self.network)
         if self.precision == "int8" and not isinstance(self.network, EspcnR):
             raise RequestError(f"{self.card.name} loses too much in int8: use --precision bf16 or fp32")
         self.place = f"cpu by OpenVINO in {self.precision}"
-        self._in_two = isinstance(self.network, EspcnR) and self.precision != "fp32"
+        self._in_two = isinstance(self.network, EspcnR) and self._is_narrow()
         self._requests: queue.SimpleQueue[Any] | None = None
+        self._seen: Seen | None = None
 
     def adapted(self, slices: Sequence[Tensor], threads: int = 1) -> Self:
         """The engine for the volume that some of the coarse slices, (H, W), come from, compiled."""
@@ -93,6 +97,7 @@ class OpenVINOEngine(Engine):
             request.infer({0: batch.contiguous().numpy()}, share_inputs=True, share_outputs=True)
             made = torch.from_numpy(request.get_output_tensor().data)
             if isinstance(self.network, EspcnR):
+                self._mend(made, padded)
                 image = self.network.added(padded, made)
             else:
                 image = sub_pixel_shuffle(made, self.factor)
@@ -103,14 +108,34 @@ class OpenVINOEngine(Engine):
     def free(self) -> None:
         """Nothing is kept."""
 
+    def _is_narrow(self) -> bool:
+        """Whether what is not in 8 bits is in bfloat16."""
+        return self.precision == "bf16" or (self.precision == "int8" and cpu_is_faster_in_bfloat16())
+
+    def _mend(self, made: Tensor, padded: Tensor) -> None:
+        """Put into what 8 bits made of an image, in place, what torch makes of all that was not seen."""
+        odd = self._seen.unseen(padded, self.radius) if self._seen else None
+        if odd is None:
+            return
+        for number, rows, columns in boxes(odd):
+            image = padded[number : number + 1]
+            image = image[:, :, rows.start : rows.stop + 2 * self.radius]
+            image = image[..., columns.start : columns.stop + 2 * self.radius]
+            for convolution, activation in _layers(self.network):
+                image = activation(convolution(image))
+            there = made[number, :, rows, columns]
+            there.copy_(torch.where(odd[number, :, rows, columns], image[0], there))
+
     def _compile(self, slices: Sequence[Tensor], threads: int) -> None:
         network, ranges = self.network, None
         if self.precision == "int8":
             assert isinstance(network, EspcnR)
-            network, ranges = _evened(network, self._tiles(slices))
+            seen: list[Seen] = []
+            network, ranges = _fitted(network, self._tiles(slices, seen))
+            self._seen = Seen.of_all(seen)
         model = _graph(network, ranges, self._in_two)
         hints = {
-            "INFERENCE_PRECISION_HINT": "f32" if self.precision == "fp32" else "bf16",
+            "INFERENCE_PRECISION_HINT": "bf16" if self._is_narrow() else "f32",
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "NUM_STREAMS": threads,
@@ -121,13 +146,18 @@ class OpenVINOEngine(Engine):
         for _ in range(threads):
             self._requests.put(compiled.create_infer_request())
 
-    def _tiles(self, slices: Sequence[Tensor]) -> Iterator[Tensor]:
-        """All of a few slices, in padded tiles, for torch needs more memory for a layer than OpenVINO."""
+    def _tiles(self, slices: Sequence[Tensor], seen: list[Seen]) -> Iterator[Tensor]:
+        """All of a few slices, in padded tiles, for torch needs more memory for a layer than OpenVINO.
+
+        What they show is added to a list.
+        """
         for number in evenly(range(len(slices)), _CALIBRATED_ON):
             image = slices[number][None, None].float()
             starts = (range(0, size, _TILE) for size in image.shape[2:])
             for row, column in itertools.product(*starts):
-                yield pad(image, self.radius, slice(row, row + _TILE), slice(column, column + _TILE))
+                tile = pad(image, self.radius, slice(row, row + _TILE), slice(column, column + _TILE))
+                seen.append(Seen.of(tile))
+                yield tile
 
 
 def _halves(image: Tensor) -> Tensor:
@@ -137,39 +167,33 @@ def _halves(image: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def _evened(network: EspcnR, slices: Iterable[Tensor]) -> tuple[EspcnR, list[tuple[float, float]]]:
-    """The same network with channels of like ranges, and the range of what each layer but the first is given.
+def _fitted(network: EspcnR, parts: Iterable[Tensor]) -> tuple[EspcnR, list[tuple[float, float]]]:
+    """A network with channels of like ranges, and the range of what each layer but the first is given.
 
-    A layer shares one step between all of its channels, and a wide one makes it coarse for the narrow ones.
-    So each channel is divided, and the weights that it meets are multiplied, by the root of what it reaches
-    over the largest of these weights: SmoothQuant (Xiao et al. 2022, arXiv 2211.10438, equation 4, alpha
-    0.5). ReLU and PReLU let a positive factor pass.
+    One whose weights 8 bits hold stays as it is: its channels are even already.
 
     Parameters
     ----------
     network : EspcnR
-    slices : iterable of Tensor, shape (1, 1, H, W)
-        Parts of padded slices, that show what channels reach.
+    parts : iterable of Tensor, shape (1, 1, H, W)
+        Of padded slices, that show what channels reach.
     """
     layers = _layers(network)
     lows, highs = (torch.zeros(len(layers) - 1, layers[0][0].out_channels) for _ in range(2))
-    for features in slices:
+    for features in parts:
         for number, (convolution, activation) in enumerate(layers[:-1]):
             features = activation(convolution(features))
             lows[number] = torch.minimum(lows[number], features.amin((0, 2, 3)))
             highs[number] = torch.maximum(highs[number], features.amax((0, 2, 3)))
-    network = copy.deepcopy(network)
-    layers = _layers(network)
-    for (before, _), (after, _), low, high in zip(layers, layers[1:], lows, highs, strict=False):
-        reach, weight = high - low, after.weight.abs().amax((0, 2, 3))
-        reach, weight = (most.clamp(min=_LEAST * float(most.max()) + 1e-12) for most in (reach, weight))
-        factor = (reach / weight).sqrt()
-        assert before.bias is not None
-        before.weight /= factor[:, None, None, None]
-        before.bias /= factor
-        after.weight *= factor[None, :, None, None]
-        low /= factor
-        high /= factor
+    if not holds_eight_bits(network):
+        network = copy.deepcopy(network)
+        convolutions = [convolution for convolution, _ in _layers(network)]
+        pairs = itertools.pairwise(convolutions)
+        for (before, following), low, high in zip(pairs, lows, highs, strict=True):
+            factor = evening(high - low, following.weight, _LEAST)
+            divide(before, following, factor)
+            low /= factor
+            high /= factor
     return network, [(float(low.min()), float(high.max())) for low, high in zip(lows, highs, strict=True)]
 
 

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from espcn_core.errors import RequestError
+from espcn_core.models.eight_bits import holds_eight_bits
+from espcn_core.models.espcn_r import EspcnR
 
 PRECISIONS = ("auto", "fp32", "bf16", "int8")
 
@@ -28,7 +30,8 @@ def precision_for(name: str, device: torch.device, residual: bool) -> str:
     ----------
     name : {"auto", "fp32", "bf16", "int8"}
         ``auto`` takes bfloat16 on a device that is faster with it, for networks that add to an interpolation:
-        there a rounding of 2^-9 is one of the residual alone. ``int8`` is for OpenVINO.
+        there a rounding of 2^-9 is one of the residual alone. ``int8`` is for OpenVINO, which takes it by
+        itself (`openvino_precision`).
     device : torch.device
     residual : bool
         Whether the network adds to an interpolation.
@@ -47,6 +50,17 @@ def precision_for(name: str, device: torch.device, residual: bool) -> str:
     if name == "auto":
         return "bf16" if residual and _is_faster_in_bfloat16(device.type) else "fp32"
     return name
+
+
+def openvino_precision(name: str, network: nn.Module) -> str:
+    """The format for OpenVINO, on the CPU: as `precision_for` says, but for ``auto``.
+
+    It takes ``int8`` for networks whose weights lose nothing by that (`holds_eight_bits`), if the CPU has
+    instructions for it: without them sums of products of 8 bits are slow, and on some CPUs they overflow.
+    """
+    if name == "auto" and _cpu_has_sums_of_eight_bits() and holds_eight_bits(network):
+        return "int8"
+    return precision_for(name, torch.device("cpu"), isinstance(network, EspcnR))
 
 
 def _is_faster_in_bfloat16(device: str) -> bool:
@@ -90,6 +104,11 @@ def _cpu_has_bfloat16() -> bool:
     """Whether the CPU has instructions for bfloat16. These functions of torch are private and may go."""
     questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     return any(getattr(torch.cpu, question, lambda: False)() for question in questions)
+
+
+def _cpu_has_sums_of_eight_bits() -> bool:
+    """Whether the CPU has the VNNI instructions of AVX-512. This function of torch is private and may go."""
+    return bool(getattr(torch.cpu, "_is_vnni_supported", lambda: False)())
 
 
 @torch.no_grad()

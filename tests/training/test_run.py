@@ -13,6 +13,7 @@ import torch
 from espcn_core.errors import DataError, EspcnError, RequestError
 from espcn_core.figshare import Split, open_source, split
 from espcn_core.models.cards import read_card
+from espcn_core.models.eight_bits import holds_eight_bits
 from espcn_core.models.trained import load_model
 from espcn_core.training import run as run_module
 from espcn_core.training.config import read_config
@@ -79,6 +80,7 @@ def test_resume_equals_straight_run(start, resume, straight, tmp_path, stops):
         {"minutes": 0.1, "epochs": 40},
         MIXED,
         {**MIXED, "arguments": {"width": 8, "depth": 1, "adaptive": True}, "precision": "bfloat16"},
+        {"eight_bits": True, "epochs": 2},
     ],
     ids=[
         "bfloat16 and clip",
@@ -86,6 +88,7 @@ def test_resume_equals_straight_run(start, resume, straight, tmp_path, stops):
         "bound on the time",
         "muon and a mixture",
         "an adaptive network",
+        "weights of eight bits",
     ],
 )
 def test_resume_equals_straight_run_with(start, resume, make_config, tmp_path, monkeypatch, changes):
@@ -153,6 +156,17 @@ def test_the_network_learns(start, make_config, tmp_path):
     assert losses[-1] < losses[0]  # of the same slices, each four times in two epochs, but other patches
     assert gains[-1] > 0.5
     assert run.result.score.psnr - run.result.baseline.psnr > 0.5
+
+
+def test_weights_are_of_eight_bits_where_that_is_asked_for(start, make_config, tmp_path):
+    changes = {"epochs": 1, "arguments": {"width": 8, "depth": 2, "adaptive": True}}
+    runs = [start(make_config(**changes, eight_bits=asked), tmp_path / str(asked)) for asked in (True, False)]
+    networks = [load_model(run.result.weights)[0] for run in runs]
+    assert [holds_eight_bits(network) for network in networks] == [True, False]
+    rounded, exact = (run.result.score.psnr for run in runs)
+    assert rounded != exact  # it is that of the weights that are kept
+    assert rounded == pytest.approx(exact, abs=0.05)
+    assert read_card(runs[0].result.weights.with_suffix(".json")).metrics["psnr"] == round(rounded, 4)
 
 
 def test_an_adaptive_network_is_fitted_to_its_slices_and_learns_from_them(start, make_config, tmp_path):

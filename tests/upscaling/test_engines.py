@@ -17,7 +17,7 @@ def openvino(monkeypatch):
 
     def say(there, faster=False):
         monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: object() if there else None)
-        monkeypatch.setattr(module, "is_openvino_faster", lambda model, engine: faster)
+        monkeypatch.setattr(module, "is_openvino_faster", lambda model, precision, engine: faster)
 
     return say
 

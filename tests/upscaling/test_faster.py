@@ -28,7 +28,7 @@ def by_torch(model):
 def measured(monkeypatch):
     """Counts measurements, whose answer is yes."""
     calls = []
-    monkeypatch.setattr(module, "_measured", lambda model, engine: calls.append(model) or True)
+    monkeypatch.setattr(module, "_measured", lambda model, precision, engine: calls.append(model) or True)
     return calls
 
 
@@ -42,30 +42,32 @@ def cache(tmp_path, monkeypatch):
 def test_it_is_measured_once_for_each_network_and_number_of_threads(
     model, by_torch, measured, cache, monkeypatch
 ):
-    assert all(is_openvino_faster(model, by_torch) for _ in range(3))
+    assert all(is_openvino_faster(model, "fp32", by_torch) for _ in range(3))
     assert len(measured) == 1
     monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
-    is_openvino_faster(model, by_torch)
+    is_openvino_faster(model, "fp32", by_torch)
     assert len(measured) == 2
     by_torch.precision = "bf16"
-    is_openvino_faster(model, by_torch)
+    is_openvino_faster(model, "fp32", by_torch)
     assert len(measured) == 3
-    assert list(json.loads(cache.read_text()).values()) == [True] * 3
+    is_openvino_faster(model, "bf16", by_torch)
+    assert len(measured) == 4
+    assert list(json.loads(cache.read_text()).values()) == [True] * 4
 
 
 @pytest.mark.parametrize("content", [b"", b"[1]", b"{\xff", b'{"a": 3}'])
 def test_a_damaged_file_is_measured_again(model, by_torch, measured, cache, content):
     cache.parent.mkdir()
     cache.write_bytes(content)
-    assert is_openvino_faster(model, by_torch)
+    assert is_openvino_faster(model, "fp32", by_torch)
     assert len(measured) == 1
     assert list(json.loads(cache.read_text()).values()) == [True]
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(model, by_torch, measured, cache):
     cache.parent.write_text("a file where the folder should be")
-    assert is_openvino_faster(model, by_torch)
-    assert is_openvino_faster(model, by_torch)
+    assert is_openvino_faster(model, "fp32", by_torch)
+    assert is_openvino_faster(model, "fp32", by_torch)
     assert len(measured) == 2
 
 
@@ -83,7 +85,7 @@ def test_the_faster_one_is_found(model, by_torch, monkeypatch, seconds, answer):
             return start(self, padded)
 
         monkeypatch.setattr(engine, "start", slowly)
-    assert module._measured(model, by_torch) is answer
+    assert module._measured(model, "fp32", by_torch) is answer
 
 
 def test_an_openvino_that_fails_is_not_faster(model, by_torch, monkeypatch):
@@ -93,4 +95,4 @@ def test_an_openvino_that_fails_is_not_faster(model, by_torch, monkeypatch):
         raise RuntimeError("illegal instruction")
 
     monkeypatch.setattr(openvino_engine, "_graph", fail)
-    assert module._measured(model, by_torch) is False
+    assert module._measured(model, "fp32", by_torch) is False

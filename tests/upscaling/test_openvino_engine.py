@@ -53,7 +53,7 @@ def test_eight_bits_are_further_away_but_no_seams_appear(name, whole, heads):
     expected = whole(TorchEngine(name, CPU).adapted(batch[:, 0]), batch)
     engine = OpenVINOEngine(name, "int8").adapted(batch[:, 0])
     result = whole(engine, batch)
-    assert 0.08 < 255 * (result - expected).square().mean().sqrt() < 0.5
+    assert 0.05 < 255 * (result - expected).square().mean().sqrt() < 0.2
     engine.pixels_at_once = batch[0].numel() // 3
     assert 255 * (whole(engine, batch) - result).abs().max() < 0.5
 
@@ -95,6 +95,29 @@ def test_of_the_slices_that_show_its_ranges_one_is_kept_at_a_time(heads):
     OpenVINOEngine("espcn-r-x2", "int8").adapted(Made())
     assert len(most) == 12 + 8
     assert max(most) == 2  # the last one goes when the next one is there
+
+
+@pytest.mark.parametrize("name", ["espcn-r-x2", "espcn-r-through-x4"])
+def test_what_the_volume_showed_nothing_of_is_not_computed_in_eight_bits(name, whole, heads):
+    """One bright spot in a slice that was not looked at; cut off, it would be 20 grey levels off."""
+    known = heads(TorchEngine(name, CPU).factor)
+    batch = known.clone()
+    row, column = (n // 2 for n in batch.shape[2:])
+    batch[1, :, row, column] = 4 * known.max()
+    exact = TorchEngine(name, CPU).adapted(known[:, 0])
+    engine = OpenVINOEngine(name, "int8").adapted(known[:, 0])
+    expected, result = whole(exact, batch), whole(engine, batch)
+    down, across = engine.factor
+    near = (
+        1,
+        0,
+        slice((row - 5) * down, (row + 6) * down),
+        slice((column - 5) * across, (column + 6) * across),
+    )
+    torch.testing.assert_close(result[near], expected[near], rtol=0, atol=1e-5)
+    engine._seen = None
+    assert 255 * (whole(engine, batch)[near] - expected[near]).abs().max() > 20
+    assert 255 * (whole(engine, batch)[0] - result[0]).abs().max() < 1
 
 
 def test_eight_bits_are_for_networks_that_add_to_an_interpolation():

@@ -11,9 +11,10 @@ import torch
 import espcn_core
 from espcn_core.errors import RequestError
 from espcn_core.models.cards import shipped_cards
+from espcn_core.models.trained import load_model
 from espcn_core.upscaling import precision as module
 from espcn_core.upscaling.engines import Engines
-from espcn_core.upscaling.precision import narrowed, precision_for
+from espcn_core.upscaling.precision import narrowed, openvino_precision, precision_for
 from espcn_core.upscaling.torch_engine import TorchEngine
 
 seconds_of_a_layer = module._seconds
@@ -104,6 +105,34 @@ def test_a_graphics_card_is_asked_what_it_computes_with(monkeypatch, fast):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: fast)
     assert precision_for("auto", CUDA, residual=True) == ("bf16" if fast else "fp32")
     assert precision_for("auto", CUDA, residual=False) == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("asked", "there", "name", "expected"),
+    [
+        ("auto", True, "espcn-r-x2", "int8"),
+        ("auto", True, "espcn-r-through-x6", "int8"),
+        ("auto", True, "espcn-x4", "fp32"),  # no residual network
+        ("auto", False, "espcn-r-x2", "bf16"),
+        ("fp32", True, "espcn-r-x2", "fp32"),
+        ("int8", False, "espcn-r-x2", "int8"),
+    ],
+)
+def test_openvino_takes_eight_bits_where_the_cpu_sums_them_and_weights_lose_nothing(
+    is_faster, monkeypatch, asked, there, name, expected
+):
+    is_faster(True)
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: there, raising=False)
+    assert openvino_precision(asked, load_model(name)[0]) == expected
+
+
+def test_weights_that_eight_bits_do_not_hold_are_not_rounded_unasked(is_faster, monkeypatch, make_model):
+    is_faster(True)
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True, raising=False)
+    network, _ = load_model(make_model())
+    assert openvino_precision("auto", network) == "bf16"
+    monkeypatch.delattr(torch.cpu, "_is_vnni_supported")
+    assert openvino_precision("auto", load_model("espcn-r-x2")[0]) == "bf16"
 
 
 @pytest.mark.parametrize("residual", [True, False])

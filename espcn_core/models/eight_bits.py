@@ -1,0 +1,185 @@
+"""Weights that 8 bits hold, so that a network computes the same with them as with its own float32."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from espcn_core.models.espcn_r import EspcnR
+
+MOST = 127
+"""The largest weight of an output channel is this many steps; the others are whole numbers of them."""
+
+_LEAST = 0.1
+"""Of the widest channel of a layer: one that was hardly seen reaches so much on other volumes."""
+
+_DAMPING = 0.01
+"""Of the mean variance, added to all: what was hardly seen is not fitted."""
+
+_PLACES = 3
+"""One place of so many is looked at: neighbours say the same."""
+
+
+@torch.no_grad()
+def holds_eight_bits(network: nn.Module) -> bool:
+    """Whether 8 bits hold the weights of a residual network but its first layer, to 1 % of a step."""
+    if not isinstance(network, EspcnR):
+        return False
+    steps = [MOST * layer.weight / _largest(layer.weight) for layer in _layers(network)[1:]]
+    return all(bool(((found - found.round()).abs() < 0.01).all()) for found in steps)
+
+
+@torch.no_grad()
+def in_eight_bits(network: EspcnR, examples: Sequence[tuple[Tensor, Tensor]]) -> EspcnR:
+    """The same network with weights that `holds_eight_bits` finds to do so.
+
+    Layer by layer, channels get like ranges (`evening`), and weights are rounded one after the other, those
+    left making up for the error of each (GPTQ, Frantar et al. 2022, arXiv 2210.17323). What is kept is what
+    the layer made of what the exact layers before it gave, not of what the rounded ones give. The first layer
+    is not rounded: it is small, and sees the image itself.
+
+    Parameters
+    ----------
+    network : EspcnR
+        With its padding.
+    examples : sequence of (coarse, fingerprints)
+        As in training: (B, 1, H, W), and (B, n) or (B, 0). They show what channels reach and how the values
+        of neighbours and channels go together.
+    """
+    network = copy.deepcopy(network)
+    layers = _layers(network)
+    scales = [_scales(network, fingerprints) for _, fingerprints in examples]
+
+    def after(number: int, images: Sequence[Tensor]) -> list[Tensor]:
+        """What a layer of the body makes of some images, each in the place of its example."""
+        activation = network.body[2 * number + 1]
+        return [
+            activation(_convolved(layers[number], image) * scale[:, number])
+            for image, scale in zip(images, scales, strict=True)
+        ]
+
+    exact = [coarse for coarse, _ in examples]
+    for number, (before, following) in enumerate(itertools.pairwise(layers)):
+        exact = after(number, exact)
+        reach = torch.stack([image.amax((0, 2, 3)) - image.amin((0, 2, 3)) for image in exact]).amax(0)
+        factor = evening(reach, following.weight, _LEAST)
+        divide(before, following, factor)
+        exact = [image / factor[:, None, None] for image in exact]
+
+    exact = rounded = after(0, [coarse for coarse, _ in examples])
+    for number, layer in enumerate(layers[1:], 1):
+        wanted = after(number, exact) if number < len(layers) - 1 else []
+        mean = _mean(layer, exact)
+        layer.weight.copy_(_rounded(layer.weight, exact, rounded))
+        assert layer.bias is not None
+        layer.bias += mean - _mean(layer, rounded)
+        if wanted:
+            exact, rounded = wanted, after(number, rounded)
+    return network
+
+
+def evening(reach: Tensor, weight: Tensor, least: float) -> Tensor:
+    """What to divide the channels between two layers by, so that their ranges are alike, shape (channels,).
+
+    A layer shares one step between all of its channels, and a wide one makes it coarse for the narrow ones.
+    So each channel is divided, and the weights that it meets are multiplied, by the root of what it reaches
+    over the largest of these weights: SmoothQuant (Xiao et al. 2022, arXiv 2211.10438, equation 4, with
+    alpha 0.5).
+
+    Parameters
+    ----------
+    reach : Tensor, shape (channels,)
+        How large the values of each channel get.
+    weight : Tensor, shape (outputs, channels, rows, columns)
+        Of the layer that follows.
+    least : float
+        Of the widest channel: none is taken for narrower.
+    """
+    most = reach, weight.abs().amax((0, 2, 3))
+    reach, weights = (values.clamp(min=least * float(values.max()) + 1e-12) for values in most)
+    return (reach / weights).sqrt()
+
+
+def divide(before: nn.Conv2d, following: nn.Conv2d, factor: Tensor) -> None:
+    """Divide the channels between two layers; ReLU and PReLU let a positive factor pass."""
+    assert before.bias is not None
+    before.weight /= factor[:, None, None, None]
+    before.bias /= factor
+    following.weight *= factor[None, :, None, None]
+
+
+def _layers(network: EspcnR) -> list[nn.Conv2d]:
+    return [*network.convolutions(), network.sub_pixels]
+
+
+def _scales(network: EspcnR, fingerprints: Tensor) -> Tensor:
+    """Of each layer of the body, (B, layers, channels, 1, 1)."""
+    if network.adaptation is None:
+        return torch.ones(1, len(network.convolutions()), 1, 1, 1)
+    scales: Tensor = network.adaptation(fingerprints)
+    return scales[..., None, None]
+
+
+def _convolved(layer: nn.Conv2d, image: Tensor) -> Tensor:
+    """Where no padding is seen."""
+    return functional.conv2d(image, layer.weight, layer.bias)
+
+
+def _mean(layer: nn.Conv2d, images: Sequence[Tensor]) -> Tensor:
+    """Of each channel that a layer makes of some images of one size."""
+    return torch.stack([_convolved(layer, image).mean((0, 2, 3)) for image in images]).mean(0)
+
+
+def _rounded(weight: Tensor, exact: Sequence[Tensor], rounded: Sequence[Tensor]) -> Tensor:
+    """Weights of whole steps that make of the rounded images what these make of the exact ones."""
+    own, across = _covariances(exact, rounded, weight.shape[2])
+    damping = _DAMPING * own.diagonal().mean() * torch.eye(len(own))
+    own, across = own + damping, across + damping
+    lines = torch.linalg.solve(own, weight.flatten(1).double() @ across, left=False)
+    return _in_steps(lines, own).to(weight.dtype).reshape(weight.shape)
+
+
+def _covariances(exact: Sequence[Tensor], rounded: Sequence[Tensor], size: int) -> tuple[Tensor, Tensor]:
+    """Of what kernels see in rounded images with itself, and of what they see in exact ones with that."""
+    inputs, count = exact[0].shape[1] * size**2, 0
+    own, across = torch.zeros(2, inputs, inputs, dtype=torch.float64)
+    means = torch.zeros(2, inputs, dtype=torch.float64)
+    for pair in zip(torch.cat(list(exact)), torch.cat(list(rounded)), strict=True):
+        right, seen = (functional.unfold(image[None], size)[0, :, ::_PLACES] for image in pair)
+        own += seen @ seen.T
+        across += right @ seen.T
+        means += torch.stack([right.sum(1), seen.sum(1)])
+        count += seen.shape[1]
+    right, seen = means / count
+    return own / count - torch.outer(seen, seen), across / count - torch.outer(right, seen)
+
+
+def _in_steps(lines: Tensor, own: Tensor) -> Tensor:
+    """The lines, (outputs, inputs), in whole steps, such that what they make changes least.
+
+    The inputs that vary most come first. The largest weight of a line stays as it is, for it tells the step.
+    """
+    step = lines.abs().amax(1, keepdim=True) / MOST
+    largest = lines.abs().argmax(1)
+    kept = (MOST * lines.sign()).round()
+    order = own.diagonal().argsort(descending=True)
+    left = torch.linalg.cholesky(torch.linalg.inv(own[order][:, order]), upper=True)
+    wanted = lines[:, order]
+    made = torch.empty_like(lines)
+    for place, column in enumerate(order.tolist()):
+        steps = (wanted[:, place] / step[:, 0]).round().clamp(-MOST, MOST)
+        steps = torch.where(largest == column, kept[:, column], steps)
+        made[:, column] = steps * step[:, 0]
+        error = (wanted[:, place] - made[:, column]) / left[place, place]
+        wanted[:, place:] -= torch.outer(error, left[place, place:])
+    return made
+
+
+def _largest(weight: Tensor) -> Tensor:
+    """Of each output channel; never zero."""
+    return weight.abs().amax((1, 2, 3), keepdim=True) + 1e-12
