@@ -30,7 +30,7 @@ from espcn_core.models.shuffle import sub_pixel_shuffle
 from espcn_core.upscaling.engine import Engine
 from espcn_core.upscaling.precision import cpu_is_faster_in_bfloat16, openvino_precision
 from espcn_core.upscaling.slices import evenly, pad
-from espcn_core.upscaling.unseen import Seen, boxes
+from espcn_core.upscaling.unseen import Seen
 
 Image = npt.NDArray[np.float32]
 
@@ -114,17 +114,14 @@ class OpenVINOEngine(Engine):
 
     def _mend(self, made: Tensor, padded: Tensor) -> None:
         """Put into what 8 bits made of an image, in place, what torch makes of all that was not seen."""
-        odd = self._seen.unseen(padded, self.radius) if self._seen else None
-        if odd is None:
-            return
-        for number, rows, columns in boxes(odd):
+        for number, rows, columns, odd in self._seen.unseen(padded, self.radius) if self._seen else ():
             image = padded[number : number + 1]
             image = image[:, :, rows.start : rows.stop + 2 * self.radius]
             image = image[..., columns.start : columns.stop + 2 * self.radius]
             for convolution, activation in _layers(self.network):
                 image = activation(convolution(image))
             there = made[number, :, rows, columns]
-            there.copy_(torch.where(odd[number, :, rows, columns], image[0], there))
+            there.copy_(torch.where(odd, image[0], there))
 
     def _compile(self, slices: Sequence[Tensor], threads: int) -> None:
         network, ranges = self.network, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -40,10 +41,8 @@ class Seen:
         swings, lows, highs = zip(*((part.swing, part.low, part.high) for part in parts), strict=True)
         return cls(max(swings), min(lows), max(highs))
 
-    def unseen(self, padded: Tensor, radius: int) -> Tensor | None:
-        """The pixels whose answers may depend on what was not seen, (B, 1, H, W); None if there are none.
-
-        It says the same of a pixel in whatever piece it is.
+    def unseen(self, padded: Tensor, radius: int) -> Iterator[Odd]:
+        """The pixels of a piece whose answers may depend on what was not seen.
 
         Parameters
         ----------
@@ -53,23 +52,48 @@ class Seen:
         """
         inner = padded[:, :, 1:-1, 1:-1]
         odd = (_swing(padded) > _NEAR * self.swing) | (inner < self.low) | (inner > self.high)
-        if not bool(odd.any()):
-            return None
-        return functional.max_pool2d(odd.float(), 2 * radius - 1, 1) > 0
+        if bool(odd.any()):
+            for number, image in enumerate(odd[:, 0]):
+                if bool(image.any()):
+                    yield _box(number, image, 2 * radius - 2)
 
 
-def boxes(odd: Tensor) -> Iterator[tuple[int, slice, slice]]:
-    """Number, rows and columns of the smallest box around the pixels of each image that has some."""
-    for number, image in enumerate(odd[:, 0]):
-        rows, columns = (torch.nonzero(image.any(axis))[:, 0] for axis in (1, 0))
-        if len(rows):
-            yield number, _from_to(rows), _from_to(columns)
+class Odd(NamedTuple):
+    """Pixels of one image of a piece that depend on what was not seen.
+
+    Attributes
+    ----------
+    number : int
+        Of the image.
+    rows, columns : slice
+        The box around them.
+    pixels : Tensor, bool
+        Which ones in the box. The same ones in whatever piece they are.
+    """
+
+    number: int
+    rows: slice
+    columns: slice
+    pixels: Tensor
 
 
-def _from_to(places: Tensor) -> slice:
-    return slice(int(places[0]), int(places[-1]) + 1)
+def _box(number: int, odd: Tensor, reach: int) -> Odd:
+    """Around all pixels that see an odd one: pixel n sees the odd ones n to n + reach, along both axes."""
+    rows, columns = (_seeing(odd.any(axis), reach) for axis in (1, 0))
+    seen = odd[rows.start : rows.stop + reach, columns.start : columns.stop + reach]
+    grown = functional.max_pool2d(seen[None].float(), (reach + 1, 1), 1)
+    return Odd(number, rows, columns, functional.max_pool2d(grown, (1, reach + 1), 1)[0] > 0)
+
+
+def _seeing(odd: Tensor, reach: int) -> slice:
+    """From the first to the last pixel of a line that sees an odd one."""
+    places = torch.nonzero(odd)
+    return slice(max(0, int(places[0]) - reach), min(len(odd) - reach, int(places[-1]) + 1))
 
 
 def _swing(images: Tensor) -> Tensor:
     """Of all pixels but those at the edge."""
-    return (images[:, :, 1:-1, 1:-1] - functional.avg_pool2d(images, 3, 1)).abs_()
+    of_rows = images[:, :, :-2] + images[:, :, 1:-1] + images[:, :, 2:]
+    total = of_rows[..., :-2] + of_rows[..., 1:-1]
+    total += of_rows[..., 2:]
+    return images[:, :, 1:-1, 1:-1].sub(total, alpha=1 / 9).abs_()
