@@ -21,6 +21,7 @@ import openvino
 import torch
 from openvino import opset13 as ops
 from torch import Tensor, nn
+from torch.nn import functional
 
 from espcn_core.errors import RequestError
 from espcn_core.models.eight_bits import divide, evening, holds_eight_bits
@@ -28,9 +29,9 @@ from espcn_core.models.espcn import Espcn
 from espcn_core.models.espcn_r import EspcnR
 from espcn_core.models.shuffle import sub_pixel_shuffle
 from espcn_core.upscaling.engine import Engine
+from espcn_core.upscaling.ordinary import Ordinary
 from espcn_core.upscaling.precision import cpu_is_faster_in_bfloat16, openvino_precision
 from espcn_core.upscaling.slices import evenly, pad
-from espcn_core.upscaling.unseen import Seen
 
 Image = npt.NDArray[np.float32]
 
@@ -61,7 +62,7 @@ class OpenVINOEngine(Engine):
         What its layers compute in (`openvino_precision`). With ``int8`` the values between them
         are rounded to 8 bits of the range that they have in some slices of the volume, and weights to 8 bits
         of that of their channel. The first layer is not, nor what depends on pixels that swing more than
-        those slices do: torch computes that, in float32.
+        is ordinary there (`Ordinary`): torch computes that, in float32.
 
     Raises
     ------
@@ -78,7 +79,7 @@ class OpenVINOEngine(Engine):
         self.place = f"cpu by OpenVINO in {self.precision}"
         self._in_two = isinstance(self.network, EspcnR) and self._is_narrow()
         self._requests: queue.SimpleQueue[Any] | None = None
-        self._seen: Seen | None = None
+        self._ordinary: Ordinary | None = None
 
     def adapted(self, slices: Sequence[Tensor], threads: int = 1) -> Self:
         """The engine for the volume that some of the coarse slices, (H, W), come from, compiled."""
@@ -114,7 +115,7 @@ class OpenVINOEngine(Engine):
 
     def _mend(self, made: Tensor, padded: Tensor) -> None:
         """Put into what 8 bits made of an image, in place, what torch makes of all that was not seen."""
-        for number, rows, columns, odd in self._seen.unseen(padded, self.radius) if self._seen else ():
+        for number, rows, columns, odd in self._ordinary.odd(padded, self.radius) if self._ordinary else ():
             image = padded[number : number + 1]
             image = image[:, :, rows.start : rows.stop + 2 * self.radius]
             image = image[..., columns.start : columns.stop + 2 * self.radius]
@@ -127,9 +128,9 @@ class OpenVINOEngine(Engine):
         network, ranges = self.network, None
         if self.precision == "int8":
             assert isinstance(network, EspcnR)
-            seen: list[Seen] = []
-            network, ranges = _fitted(network, self._tiles(slices, seen))
-            self._seen = Seen.of_all(seen)
+            few = evenly(range(len(slices)), _CALIBRATED_ON)
+            self._ordinary = Ordinary.of((slices[number].float() for number in few), self.radius)
+            network, ranges = _fitted(network, self._tiles(slices, few), self._ordinary)
         model = _graph(network, ranges, self._in_two)
         hints = {
             "INFERENCE_PRECISION_HINT": "bf16" if self._is_narrow() else "f32",
@@ -143,18 +144,13 @@ class OpenVINOEngine(Engine):
         for _ in range(threads):
             self._requests.put(compiled.create_infer_request())
 
-    def _tiles(self, slices: Sequence[Tensor], seen: list[Seen]) -> Iterator[Tensor]:
-        """All of a few slices, in padded tiles, for torch needs more memory for a layer than OpenVINO.
-
-        What they show is added to a list.
-        """
-        for number in evenly(range(len(slices)), _CALIBRATED_ON):
+    def _tiles(self, slices: Sequence[Tensor], few: Sequence[int]) -> Iterator[Tensor]:
+        """All of a few slices, in padded tiles, for torch needs more memory for a layer than OpenVINO."""
+        for number in few:
             image = slices[number][None, None].float()
             starts = (range(0, size, _TILE) for size in image.shape[2:])
             for row, column in itertools.product(*starts):
-                tile = pad(image, self.radius, slice(row, row + _TILE), slice(column, column + _TILE))
-                seen.append(Seen.of(tile))
-                yield tile
+                yield pad(image, self.radius, slice(row, row + _TILE), slice(column, column + _TILE))
 
 
 def _halves(image: Tensor) -> Tensor:
@@ -164,22 +160,33 @@ def _halves(image: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def _fitted(network: EspcnR, parts: Iterable[Tensor]) -> tuple[EspcnR, list[tuple[float, float]]]:
+def _fitted(
+    network: EspcnR, parts: Iterable[Tensor], ordinary: Ordinary
+) -> tuple[EspcnR, list[tuple[float, float]]]:
     """A network with channels of like ranges, and the range of what each layer but the first is given.
 
-    One whose weights 8 bits hold stays as it is: its channels are even already.
+    What serves only pixels that depend on what is out of the ordinary does not count. A network whose weights
+    8 bits hold stays as it is: its channels are even already.
 
     Parameters
     ----------
     network : EspcnR
     parts : iterable of Tensor, shape (1, 1, H, W)
         Of padded slices, that show what channels reach.
+    ordinary : Ordinary
+        Of the slices.
     """
     layers = _layers(network)
     lows, highs = (torch.zeros(len(layers) - 1, layers[0][0].out_channels) for _ in range(2))
     for features in parts:
+        odd = ordinary.exceeded(features)
+        left_out = None if odd is None else odd.float()
         for number, (convolution, activation) in enumerate(layers[:-1]):
             features = activation(convolution(features))
+            if left_out is not None:
+                if number:
+                    left_out = functional.max_pool2d(left_out, 3, 1)
+                features = features.masked_fill_(left_out > 0, 0)
             lows[number] = torch.minimum(lows[number], features.amin((0, 2, 3)))
             highs[number] = torch.maximum(highs[number], features.amax((0, 2, 3)))
     if not holds_eight_bits(network):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from espcn_core.upscaling.ordinary import Ordinary
 from espcn_core.upscaling.slices import pad
-from espcn_core.upscaling.unseen import Seen
 
 RADIUS = 4
 
@@ -18,18 +18,22 @@ def images():
 
 
 @pytest.fixture
-def seen(images):
-    found = Seen.of(pad(images[:1], RADIUS))
-    return Seen(2 * found.swing, 0.4, 0.7)
+def ordinary(images):
+    return Ordinary(2 * swing_of(images), 0.4, 0.7)
+
+
+def swing_of(images):
+    found = images - torch.nn.functional.avg_pool2d(pad(images, 1), 3, 1)
+    return float(found.abs().max())
 
 
 @pytest.fixture
-def odd_of(seen):
+def odd_of(ordinary):
     """Which pixels of a piece are odd, as one mask."""
 
-    def look(images, rows=slice(None), columns=slice(None), seen=seen):
+    def look(images, rows=slice(None), columns=slice(None), ordinary=ordinary):
         found = torch.zeros_like(images[:, 0, rows, columns], dtype=torch.bool)
-        for number, down, across, pixels in seen.unseen(pad(images, RADIUS, rows, columns), RADIUS):
+        for number, down, across, pixels in ordinary.odd(pad(images, RADIUS, rows, columns), RADIUS):
             assert pixels.any(0)[[0, -1]].all()  # the box is no larger than it must be
             assert pixels.any(1)[[0, -1]].all()
             found[number, down, across] = pixels
@@ -38,14 +42,36 @@ def odd_of(seen):
     return look
 
 
-def test_nothing_is_odd_about_what_was_seen(images):
-    parts = [Seen.of(image[None]) for image in images]
-    together = Seen.of_all(parts)
-    assert together.low == float(images.min())
-    assert together.high == float(images.max())
-    assert together.swing == max(part.swing for part in parts)
-    wider = Seen(1.2 * together.swing, together.low, together.high)
-    assert list(wider.unseen(pad(images, RADIUS), RADIUS)) == []
+def test_nothing_is_odd_about_slices_that_swing_alike(images, odd_of):
+    found = Ordinary.of(images[:, 0], RADIUS)
+    assert (found.low, found.high) == (float(images.min()), float(images.max()))
+    assert found.swing == pytest.approx(swing_of(images), rel=1e-5)
+    assert not odd_of(images, ordinary=found).any()
+
+
+def test_a_bright_spot_decides_nothing():
+    torch.manual_seed(1)
+    images = 0.5 + 0.1 * torch.rand(4, 1, 60, 80)
+    usual = swing_of(images)
+    images[2, 0, 30, 40] = 5
+    found = Ordinary.of(images[:, 0], RADIUS)
+    assert usual < found.swing < 1.2 * usual
+    assert found.high == 5
+
+
+def test_of_many_bright_spots_all_are_ordinary():
+    torch.manual_seed(1)
+    images = 0.5 + 0.1 * torch.rand(4, 1, 60, 80)
+    images[:, 0, ::20, ::20] = 5
+    assert Ordinary.of(images[:, 0], RADIUS).swing == pytest.approx(swing_of(images), rel=1e-5)
+
+
+def test_in_flat_slices_nothing_swings(odd_of):
+    images = torch.full((2, 1, 30, 40), 0.3)
+    found = Ordinary.of(images[:, 0], RADIUS)
+    assert found == Ordinary(pytest.approx(0, abs=1e-6), images[0, 0, 0, 0], images[0, 0, 0, 0])
+    images[1, 0, 3, 3] = 0.4
+    assert odd_of(images, ordinary=found)[1, 3, 3]
 
 
 @pytest.mark.parametrize("value", [0.1, 0.9])
@@ -72,10 +98,3 @@ def test_a_pixel_is_odd_in_any_piece(images, odd_of):
     assert whole.any(2).any(1).all()
     for rows, columns in ((slice(0, 10), slice(0, 33)), (slice(10, 30), slice(20, 40))):
         assert torch.equal(odd_of(images, rows, columns), whole[:, rows, columns])
-
-
-def test_swing_is_the_distance_from_the_mean_of_3_x_3():
-    image = torch.rand(1, 1, 5, 5)
-    image[0, 0, 2, 3] = 5
-    expected = image[0, 0, 2, 3] - image[0, 0, 1:4, 2:5].mean()
-    assert Seen.of(image).swing == pytest.approx(float(expected), abs=1e-6)
