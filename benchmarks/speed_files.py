@@ -68,7 +68,7 @@ def whole_files(task: str, ending: str, folder: Path, options: argparse.Namespac
         "... --engine torch --precision fp32": [*ours, "--engine", "torch", "--precision", "fp32"],
     }
     if options.device == "cpu" and importlib.util.find_spec("openvino") is not None:
-        calls["espcn-core upscale --precision int8"] = [*ours, "--precision", "int8"]
+        calls["espcn-core upscale --precision fp32"] = [*ours, "--precision", "fp32"]
     times: dict[str, list[float]] = {name: [] for name in calls}
     memory: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(1 if options.quick else 3):

@@ -30,7 +30,7 @@ from espcn_core.models.espcn_r import EspcnR
 from espcn_core.models.shuffle import sub_pixel_shuffle
 from espcn_core.upscaling.engine import Engine
 from espcn_core.upscaling.ordinary import Ordinary
-from espcn_core.upscaling.precision import cpu_is_faster_in_bfloat16, openvino_precision
+from espcn_core.upscaling.precision import openvino_precision
 from espcn_core.upscaling.slices import evenly, pad
 
 Image = npt.NDArray[np.float32]
@@ -61,8 +61,8 @@ class OpenVINOEngine(Engine):
     precision : {"auto", "fp32", "bf16", "int8"}
         What its layers compute in (`openvino_precision`). With ``int8`` the values between them
         are rounded to 8 bits of the range that they have in some slices of the volume, and weights to 8 bits
-        of that of their channel. The first layer is not, nor what depends on pixels that swing more than
-        is ordinary there (`Ordinary`): torch computes that, in float32.
+        of that of their channel. The first layer computes as with ``bf16``, and torch, in float32, what
+        depends on pixels that are out of the ordinary (`Ordinary`).
 
     Raises
     ------
@@ -77,7 +77,7 @@ class OpenVINOEngine(Engine):
         if self.precision == "int8" and not isinstance(self.network, EspcnR):
             raise RequestError(f"{self.card.name} loses too much in int8: use --precision bf16 or fp32")
         self.place = f"cpu by OpenVINO in {self.precision}"
-        self._in_two = isinstance(self.network, EspcnR) and self._is_narrow()
+        self._in_two = isinstance(self.network, EspcnR) and self.precision != "fp32"
         self._requests: queue.SimpleQueue[Any] | None = None
         self._ordinary: Ordinary | None = None
 
@@ -109,10 +109,6 @@ class OpenVINOEngine(Engine):
     def free(self) -> None:
         """Nothing is kept."""
 
-    def _is_narrow(self) -> bool:
-        """Whether what is not in 8 bits is in bfloat16."""
-        return self.precision == "bf16" or (self.precision == "int8" and cpu_is_faster_in_bfloat16())
-
     def _mend(self, made: Tensor, padded: Tensor) -> None:
         """Put into what 8 bits made of an image, in place, what torch makes of all that was not seen."""
         for number, rows, columns, odd in self._ordinary.odd(padded, self.radius) if self._ordinary else ():
@@ -133,7 +129,7 @@ class OpenVINOEngine(Engine):
             network, ranges = _fitted(network, self._tiles(slices, few), self._ordinary)
         model = _graph(network, ranges, self._in_two)
         hints = {
-            "INFERENCE_PRECISION_HINT": "bf16" if self._is_narrow() else "f32",
+            "INFERENCE_PRECISION_HINT": "f32" if self.precision == "fp32" else "bf16",
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "NUM_STREAMS": threads,

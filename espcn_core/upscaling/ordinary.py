@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -15,11 +16,18 @@ from espcn_core.upscaling.slices import pad
 _LEFT_OUT = 0.01
 """Part of the pixels that may lie in the boxes around what is left out: float32 takes three times as long."""
 
+_BEYOND = 0.1
+"""By so much more than in the slices that were looked at may swing what is ordinary: there are others."""
+
 _STEP = 0.9
 """From one bound on the swing that is tried to the next."""
 
 _STEPS = 30
 """That are tried: down to a 24th."""
+
+
+_TILE = 24
+"""Side of what is computed at once: torch needs milliseconds for a size that it has not seen."""
 
 
 class Odd(NamedTuple):
@@ -30,9 +38,9 @@ class Odd(NamedTuple):
     number : int
         Of the image.
     rows, columns : slice
-        The box around them.
+        Of a tile that holds some. All tiles are of one size, if the image is not smaller.
     pixels : Tensor, bool
-        Which ones in the box. The same ones in whatever piece they are.
+        Which ones in the tile. The same ones in whatever piece they are.
     """
 
     number: int
@@ -48,10 +56,10 @@ class Ordinary:
     Attributes
     ----------
     swing : float
-        The largest distance of a pixel from the mean of the 3 x 3 about it. A few pixels of the slices may
+        Bound on the distance of a pixel from the mean of the 3 x 3 about it. A few pixels of the slices may
         swing more: one bright spot would else decide how fine the steps are for all the rest.
     low, high : float
-        The darkest and the brightest pixel.
+        Bounds on the pixels.
     """
 
     swing: float
@@ -73,7 +81,9 @@ class Ordinary:
             if sum(_area(*lines, _STEP * bound, radius) for lines in swings) > _LEFT_OUT * pixels:
                 break
             bound *= _STEP
-        return cls(bound, min(lows), max(highs))
+        low, high = min(lows), max(highs)
+        margin = _BEYOND * (high - low)
+        return cls((1 + _BEYOND) * bound, low - margin, high + margin)
 
     def exceeded(self, images: Tensor) -> Tensor | None:
         """Which pixels but those at the edge are out of the ordinary, (B, C, H - 2, W - 2); None if none."""
@@ -93,15 +103,26 @@ class Ordinary:
         found = self.exceeded(padded)
         for number, image in enumerate(() if found is None else found[:, 0]):
             if bool(image.any()):
-                yield _box(number, image, 2 * radius - 2)
+                yield from _tiles(number, image, 2 * radius - 2)
 
 
-def _box(number: int, odd: Tensor, reach: int) -> Odd:
+def _tiles(number: int, odd: Tensor, reach: int) -> Iterator[Odd]:
     """Around all pixels that see an odd one: pixel n sees the odd ones n to n + reach, along both axes."""
-    rows, columns = (_seeing(odd.any(axis), reach) for axis in (1, 0))
-    seen = odd[rows.start : rows.stop + reach, columns.start : columns.stop + reach]
-    grown = functional.max_pool2d(seen[None].float(), (reach + 1, 1), 1)
-    return Odd(number, rows, columns, functional.max_pool2d(grown, (1, reach + 1), 1)[0] > 0)
+    sides = (
+        _parts(_seeing(odd.any(axis), reach), size - reach)
+        for axis, size in zip((1, 0), odd.shape, strict=True)
+    )
+    for rows, columns in itertools.product(*sides):
+        seen = odd[None, rows.start : rows.stop + reach, columns.start : columns.stop + reach].float()
+        pixels = functional.max_pool2d(functional.max_pool2d(seen, (reach + 1, 1), 1), (1, reach + 1), 1)[0]
+        if bool(pixels.any()):
+            yield Odd(number, rows, columns, pixels > 0)
+
+
+def _parts(side: slice, size: int) -> list[slice]:
+    """Parts as long as a tile that cover a part of a line; they may overlap, and the line may be shorter."""
+    starts = (max(0, min(start, size - _TILE)) for start in range(side.start, side.stop, _TILE))
+    return [slice(start, min(start + _TILE, size)) for start in starts]
 
 
 def _seeing(odd: Tensor, reach: int) -> slice:
