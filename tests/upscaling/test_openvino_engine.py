@@ -61,7 +61,7 @@ def test_eight_bits_are_further_away_but_no_seams_appear(name, whole, heads):
 def test_channels_of_unlike_ranges_keep_their_digits_in_eight_bits(make_model, whole):
     """One channel 50 times as wide, with weights of the next layer as small, changes nothing."""
     model = make_model((2, 2), "espcn-r")
-    batch = torch.rand(8, 1, 40, 40)
+    batch = torch.rand(32, 1, 40, 40)
     expected = whole(TorchEngine(model, CPU), batch)
     engine = OpenVINOEngine(model, "int8")
     plain = (whole(engine.adapted(batch[:, 0]), batch) - expected).square().mean().sqrt()
@@ -76,13 +76,14 @@ def test_channels_of_unlike_ranges_keep_their_digits_in_eight_bits(make_model, w
     assert uneven < 1.2 * plain
 
 
-def test_of_the_slices_that_show_its_ranges_one_is_kept_at_a_time(heads):
+@pytest.mark.parametrize(("count", "few"), [(16, 8), (12, 3), (1, 1)])
+def test_of_the_slices_that_show_its_ranges_one_is_kept_at_a_time(heads, count, few):
     images = heads((2, 2))[:, 0]
     alive, most = weakref.WeakSet(), []
 
     class Made(Sequence):
         def __len__(self):
-            return 12
+            return count
 
         def __getitem__(self, number):
             if number >= len(self):
@@ -93,8 +94,8 @@ def test_of_the_slices_that_show_its_ranges_one_is_kept_at_a_time(heads):
             return image
 
     OpenVINOEngine("espcn-r-x2", "int8").adapted(Made())
-    assert len(most) == 12 + 8 + 8
-    assert max(most) == 2  # the last one goes when the next one is there
+    assert len(most) == count + 2 * few
+    assert max(most) <= 2  # the last one goes when the next one is there
 
 
 @pytest.mark.parametrize("name", ["espcn-r-x2", "espcn-r-through-x4"])
