@@ -61,7 +61,7 @@ def _measured(model: str, precision: str, by_torch: Engine) -> bool:
         from espcn_core.upscaling.openvino_engine import OpenVINOEngine
 
         by_openvino = OpenVINOEngine(model, precision)
-        batch = torch.linspace(0, 1, 2**16).reshape(4, 1, 128, 128)
+        batch = torch.linspace(0, 1, 2**14).reshape(1, 1, 128, 128).repeat(4, 1, 1, 1)
         engines = [engine.adapted(list(batch[:, 0])) for engine in (by_torch, by_openvino)]
         times: list[list[float]] = [[], []]
         for _ in range(_ROUNDS):

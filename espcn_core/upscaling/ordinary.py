@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,8 +11,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import functional
-
-from espcn_core.upscaling.slices import pad
 
 _LEFT_OUT = 0.01
 """Part of the pixels that may lie in the boxes around what is left out: float32 takes three times as long."""
@@ -30,6 +29,11 @@ _TILE = 24
 """Side of what is computed at once: torch needs milliseconds for a size that it has not seen."""
 
 
+_MANY = 3
+"""Where the box around all is more than a third of an image, all of it is computed: margins of tiles are
+twice as much as the tiles, and for boxes of many sizes torch would keep much memory."""
+
+
 class Odd(NamedTuple):
     """Pixels of one image of a piece that depend on what is out of the ordinary.
 
@@ -38,7 +42,7 @@ class Odd(NamedTuple):
     number : int
         Of the image.
     rows, columns : slice
-        Of a tile that holds some. All tiles are of one size, if the image is not smaller.
+        Of a tile that holds some, or all of the image.
     pixels : Tensor, bool
         Which ones in the tile. The same ones in whatever piece they are.
     """
@@ -51,7 +55,7 @@ class Odd(NamedTuple):
 
 @dataclass(frozen=True)
 class Ordinary:
-    """What is ordinary in a volume, by some of its slices.
+    """What is ordinary in a volume, by parts of some of its slices.
 
     Attributes
     ----------
@@ -67,15 +71,15 @@ class Ordinary:
     high: float
 
     @classmethod
-    def of(cls, slices: Iterable[Tensor], radius: int) -> Ordinary:
-        """By slices, (H, W), for a network that sees so far."""
+    def of(cls, tiles: Iterable[Tensor], radius: int) -> Ordinary:
+        """By padded parts of slices, (1, 1, H + 2 radius, W + 2 radius), for a network that sees so far."""
         swings, lows, highs, pixels = [], [], [], 0
-        for image in slices:
-            swing = _swing(pad(image[None, None], radius))[0, 0]
+        for tile in tiles:
+            swing = _swing(tile)[0, 0]
             swings.append((swing.amax(1), swing.amax(0)))
-            lows.append(float(image.min()))
-            highs.append(float(image.max()))
-            pixels += image.numel()
+            lows.append(float(tile.min()))
+            highs.append(float(tile.max()))
+            pixels += (tile.shape[2] - 2 * radius) * (tile.shape[3] - 2 * radius)
         bound = max(float(rows.max()) for rows, _ in swings)
         for _ in range(_STEPS):
             if sum(_area(*lines, _STEP * bound, radius) for lines in swings) > _LEFT_OUT * pixels:
@@ -108,10 +112,10 @@ class Ordinary:
 
 def _tiles(number: int, odd: Tensor, reach: int) -> Iterator[Odd]:
     """Around all pixels that see an odd one: pixel n sees the odd ones n to n + reach, along both axes."""
-    sides = (
-        _parts(_seeing(odd.any(axis), reach), size - reach)
-        for axis, size in zip((1, 0), odd.shape, strict=True)
-    )
+    box = [_seeing(odd.any(axis), reach) for axis in (1, 0)]
+    sizes = [size - reach for size in odd.shape]
+    small = _MANY * math.prod(side.stop - side.start for side in box) < math.prod(sizes)
+    sides = [_parts(side, size) if small else [slice(0, size)] for side, size in zip(box, sizes, strict=True)]
     for rows, columns in itertools.product(*sides):
         seen = odd[None, rows.start : rows.stop + reach, columns.start : columns.stop + reach].float()
         pixels = functional.max_pool2d(functional.max_pool2d(seen, (reach + 1, 1), 1), (1, reach + 1), 1)[0]

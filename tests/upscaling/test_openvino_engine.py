@@ -21,7 +21,7 @@ from espcn_core.models.cards import shipped_cards
 from espcn_core.upscaling.torch_engine import TorchEngine
 
 pytest.importorskip("openvino")
-from espcn_core.upscaling.openvino_engine import OpenVINOEngine
+from espcn_core.upscaling.openvino_engine import OpenVINOEngine, _some_tiles
 
 CPU = torch.device("cpu")
 
@@ -94,8 +94,18 @@ def test_of_the_slices_that_show_its_ranges_one_is_kept_at_a_time(heads, count, 
             return image
 
     OpenVINOEngine("espcn-r-x2", "int8").adapted(Made())
-    assert len(most) == count + 2 * few
+    assert len(most) == count + 1 + 2 * few  # one more tells the size
     assert max(most) <= 2  # the last one goes when the next one is there
+
+
+def test_of_large_slices_some_tiles_are_looked_at_and_of_small_ones_all():
+    assert len(_some_tiles(16, (256, 256))) == len(set(_some_tiles(16, (200, 130)))) == 32
+    assert {number for number, _, _ in _some_tiles(16, (256, 256))} == {1, 3, 5, 7, 9, 11, 13, 15}
+    assert _some_tiles(1, (100, 130)) == [(0, 0, 0), (0, 0, 128)]
+    large = _some_tiles(1, (3072, 3072))
+    assert len(set(large)) == 32
+    assert len({column for _, _, column in large}) > 12  # spread over all of it
+    assert large == _some_tiles(1, (3072, 3072))
 
 
 @pytest.mark.parametrize("name", ["espcn-r-x2", "espcn-r-through-x4"])
