@@ -21,6 +21,9 @@ _LEAST = 0.1
 _DAMPING = 0.01
 """Of the mean variance, added to all: what was hardly seen is not fitted."""
 
+_TINY = 1e-12
+"""So that layers of zeros, as an untrained network has, stay so."""
+
 _PLACES = 3
 """One place of so many is looked at: neighbours say the same."""
 
@@ -101,7 +104,7 @@ def evening(reach: Tensor, weight: Tensor, least: float) -> Tensor:
         Of the widest channel: none is taken for narrower.
     """
     most = reach, weight.abs().amax((0, 2, 3))
-    reach, weights = (values.clamp(min=least * float(values.max()) + 1e-12) for values in most)
+    reach, weights = (values.clamp(min=least * float(values.max()) + _TINY) for values in most)
     return (reach / weights).sqrt()
 
 
@@ -138,8 +141,10 @@ def _mean(layer: nn.Conv2d, images: Sequence[Tensor]) -> Tensor:
 def _rounded(weight: Tensor, exact: Sequence[Tensor], rounded: Sequence[Tensor]) -> Tensor:
     """Weights of whole steps that make of the rounded images what these make of the exact ones."""
     own, across = _covariances(exact, rounded, weight.shape[2])
-    damping = _DAMPING * own.diagonal().mean() * torch.eye(len(own))
-    own, across = own + damping, across + damping
+    damping, one = _DAMPING * float(own.diagonal().mean()), torch.eye(len(own))
+    while torch.linalg.cholesky_ex(own + damping * one).info:  # where hardly anything varies
+        damping = 10 * abs(damping) + _TINY
+    own, across = own + damping * one, across + damping * one
     lines = torch.linalg.solve(own, weight.flatten(1).double() @ across, left=False)
     return _in_steps(lines, own).to(weight.dtype).reshape(weight.shape)
 
@@ -164,7 +169,7 @@ def _in_steps(lines: Tensor, own: Tensor) -> Tensor:
 
     The inputs that vary most come first. The largest weight of a line stays as it is, for it tells the step.
     """
-    step = lines.abs().amax(1, keepdim=True) / MOST
+    step = (lines.abs().amax(1, keepdim=True) + _TINY) / MOST
     largest = lines.abs().argmax(1)
     kept = (MOST * lines.sign()).round()
     order = own.diagonal().argsort(descending=True)
@@ -182,4 +187,4 @@ def _in_steps(lines: Tensor, own: Tensor) -> Tensor:
 
 def _largest(weight: Tensor) -> Tensor:
     """Of each output channel; never zero."""
-    return weight.abs().amax((1, 2, 3), keepdim=True) + 1e-12
+    return weight.abs().amax((1, 2, 3), keepdim=True) + _TINY

@@ -24,10 +24,8 @@ _STEP = 0.9
 _STEPS = 30
 """That are tried: down to a 24th."""
 
-
 _TILE = 24
 """Side of what is computed at once: torch needs milliseconds for a size that it has not seen."""
-
 
 _MANY = 3
 """Where the box around all is more than a third of an image, all of it is computed: margins of tiles are

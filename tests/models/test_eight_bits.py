@@ -76,6 +76,19 @@ def test_again_it_is_the_same_for_the_same_examples():
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+@pytest.mark.parametrize("dead", [False, True])
+@torch.no_grad()
+def test_an_untrained_network_stays_bicubic(dead):
+    """Its last layer is zero; one that is dead gives zeros to all others, too."""
+    network = build("espcn-r", (2, 2), width=8, depth=2)
+    if dead:
+        network.convolutions()[0].bias.fill_(-100)
+    made = in_eight_bits(network, examples(network))
+    image = smooth(2)
+    assert holds_eight_bits(made)
+    torch.testing.assert_close(made(image), network(image), rtol=0, atol=1e-6)
+
+
 def test_it_can_be_trained_on():
     network = network_of()
     made = in_eight_bits(network, examples(network))
