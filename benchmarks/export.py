@@ -30,6 +30,7 @@ from espcn_core.export.int8 import mean_psnr, quantised
 from espcn_core.export.slices import Image, calibration_pairs
 from espcn_core.intensity import IntensityMap
 from espcn_core.models.cards import Card
+from espcn_core.models.eight_bits import meeting_alike
 from espcn_core.models.registry import adapted, receptive_radius
 from espcn_core.models.shuffle import crop
 from espcn_core.models.trained import load_model
@@ -119,7 +120,7 @@ def coarsened(stack: Stack, factor: tuple[int, int], kind: str) -> Image:
 
 def calibrations(network: nn.Module, card: Card, data: Path) -> None:
     """A table of what 8 bits lose."""
-    radius, content = receptive_radius(network), to_onnx(network, card, "")
+    radius, content = receptive_radius(network), to_onnx(meeting_alike(network), card, "")
     known, others = calibration_pairs(data, card)
     right = mean_psnr(content, others, radius, card.factor)
     print(

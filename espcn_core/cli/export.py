@@ -59,11 +59,13 @@ def export(
         package = str(error.name).partition(".")[0]
         raise RequestError(f"exporting needs {package}: pip install 'espcn-core[export]'") from None
     from espcn_core.files import complete_file
+    from espcn_core.models.eight_bits import meeting_alike
     from espcn_core.models.trained import load_model
 
     _check_output(onnx)
     network, card = load_model(model)
     network, fitted_to = _fitted(network, card, model, volume)
+    network = network if int8 is None else meeting_alike(network)
     content = to_onnx(network, card, fitted_to)
     said = f"largest difference from torch {largest_difference(content, network):.1g}"
     if int8 is not None:

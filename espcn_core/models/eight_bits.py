@@ -108,6 +108,24 @@ def evening(reach: Tensor, weight: Tensor, least: float) -> Tensor:
     return (reach / weights).sqrt()
 
 
+@torch.no_grad()
+def meeting_alike(network: nn.Module) -> nn.Module:
+    """An equal network, each channel of which meets weights of like size in the layer that follows.
+
+    Layer by layer, channels are multiplied by the root mean square of these weights, and the weights divided.
+    For those who round what goes between layers by the same ranges for all volumes
+    (`espcn_core.export.int8`): evened channels that only few volumes use would decide these. A network that
+    is no `EspcnR` is returned as it is, for its activations let no factor pass.
+    """
+    if not isinstance(network, EspcnR):
+        return network
+    network = copy.deepcopy(network)
+    for before, following in itertools.pairwise(_layers(network)):
+        size = following.weight.square().mean((0, 2, 3)).sqrt()
+        divide(before, following, 1 / size.clamp(min=_LEAST * float(size.max()) + _TINY))
+    return network
+
+
 def divide(before: nn.Conv2d, following: nn.Conv2d, factor: Tensor) -> None:
     """Divide the channels between two layers; ReLU and PReLU let a positive factor pass."""
     assert before.bias is not None

@@ -7,7 +7,14 @@ import torch
 from torch import nn
 
 from espcn_core.models.cards import shipped_cards
-from espcn_core.models.eight_bits import MOST, divide, evening, holds_eight_bits, in_eight_bits
+from espcn_core.models.eight_bits import (
+    MOST,
+    divide,
+    evening,
+    holds_eight_bits,
+    in_eight_bits,
+    meeting_alike,
+)
 from espcn_core.models.fingerprint import length
 from espcn_core.models.registry import build
 from espcn_core.models.trained import load_model
@@ -109,6 +116,18 @@ def test_evened_channels_reach_alike_and_change_nothing():
     torch.testing.assert_close(network(image), before, rtol=0, atol=1e-6)
     reach = first(image).relu().amax((0, 2, 3))
     assert float(reach.max() / reach.min()) < uneven
+
+
+@torch.no_grad()
+def test_channels_that_meet_weights_of_like_size_are_of_an_equal_network():
+    network = network_of(activation="prelu")
+    made = meeting_alike(network)
+    image = smooth(3)
+    torch.testing.assert_close(made(image), network(image), rtol=0, atol=1e-6)
+    size = made.sub_pixels.weight.square().mean((0, 2, 3)).sqrt()
+    torch.testing.assert_close(size, torch.ones(8))
+    other = load_model("espcn-x4")[0]
+    assert meeting_alike(other) is other
 
 
 def test_a_channel_that_was_never_seen_is_not_blown_up():
