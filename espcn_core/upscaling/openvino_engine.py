@@ -118,7 +118,7 @@ class OpenVINOEngine(Engine):
         """Nothing is kept."""
 
     def _mend(self, made: Tensor, padded: Tensor) -> None:
-        """Put into what 8 bits made of an image, in place, what torch makes of all that was not seen."""
+        """Put into what 8 bits made of an image, in place, what torch makes of all out of the ordinary."""
         for number, rows, columns, odd in self._ordinary.odd(padded, self.radius) if self._ordinary else ():
             image = padded[number : number + 1]
             image = image[:, :, rows.start : rows.stop + 2 * self.radius]
