@@ -7,9 +7,12 @@
 # LICENSE; hippunfold (the CITI168 T1 template) MIT, in its metadata; autoafids (the ICBM 2009c T1 and T2 templates)
 # MIT, in its LICENSE. The ICBM templates are (C) 1993-2009 Louis Collins, McConnell Brain Imaging Centre, Montreal
 # Neurological Institute, McGill University, free for any purpose where this notice is kept.
-# Single scans: the aorta, Colin27 (one man, the mean of 27 scans) and pycortex S1 (its white matter evened out). The
-# others are averages over subjects. The CT brain atlas has no skull; INIA19 has no skull.
-# Needs apt-get, dpkg, pip, tar, and a Python with SimpleITK for the check at the end.
+# Two more come from GitHub, as no package has one of their kind: py_synthsr's example (FLAIR) Apache-2.0, in its LICENSE;
+# sct_testing_data (T2 of a neck, 60 x 55 x 52 voxels) MIT, in its LICENSE. Where GitHub cannot be reached they are left
+# out, and a line says so.
+# Single scans: the aorta, the FLAIR, the neck, Colin27 (one man, the mean of 27 scans) and pycortex S1 (its white matter
+# evened out). The others are averages over subjects. The CT brain atlas has no skull; INIA19 has no skull.
+# Needs apt-get, dpkg, pip, tar, curl, sha256sum, and a Python with SimpleITK for the check at the end.
 set -euo pipefail
 
 mkdir -p "${1:?name a folder for the volumes}"
@@ -40,6 +43,19 @@ for contrast in t1 t2; do
     cp "autoafids/autoafids/resources/tpl-MNI152NLin2009cAsym_res-01_${contrast^}w.nii.gz" \
         "$volumes/human-$contrast-icbm2009c.nii.gz"
 done
+
+from_github() {  # repository, commit and path of a file; its SHA-256; the name that it gets
+    if curl -fsSL "https://raw.githubusercontent.com/$1" -o "$3"; then
+        sha256sum --check --quiet <<<"$2  $3"
+        mv "$3" "$volumes/"
+    else
+        echo "$3 is left out: GitHub cannot be reached" >&2
+    fi
+}
+from_github neurolabusc/py_synthsr/04ab5548f4609c2b44ca51b3f4bc319b585dafa7/FLAIR.nii.gz \
+    87edd267540bcdb9734e4a42458c82c2aa8582c61ef6518a792bfdc1e89b5386 human-flair-synthsr.nii.gz
+from_github spinalcordtoolbox/sct_testing_data/af4c7e8783c9dcf8bcfc6c53b190af46260bb875/t2/t2.nii.gz \
+    15cde5cdc5e56ad4f7d5fef698b317864c9bd68c0f72d2b3022c9fae6d11d977 human-t2-sct.nii.gz
 
 python - "$volumes" <<'PY'
 import pathlib
