@@ -27,6 +27,9 @@ from espcn_core.upscaling.plan import Plan, Request, make_plan
 from espcn_core.upscaling.trust import run_with_trust
 from espcn_core.upscaling.upscaler import Result, run
 
+_AGREES = 1e-3
+"""Up to this part of the range a result agrees with the thick slices."""
+
 State = Literal["done", "planned", "skipped", "failed"]
 
 _NOTHING_TO_DO = "it already is as asked for, and nothing is written; --force writes it as it is"
@@ -230,7 +233,7 @@ class Worker:
             notes += describe(job, plan, list(models.values()), keep_headers=wanted.keep_headers)
         notes += result.notes
         if result.deviation is not None:
-            notes.append(_said(result.deviation))
+            notes.append(_said(result.deviation, result.array.dtype if wanted.consistent else None))
         return Outcome(
             job, "done", plan=str(plan), notes=tuple(notes), deviation=result.deviation,
             voxels=result.array.size, place=engines.place,
@@ -277,6 +280,11 @@ def _run(
     return result, spread
 
 
-def _said(deviation: float) -> str:
+def _said(deviation: float, whole: np.dtype[Any] | None) -> str:
+    """How far a result is from the thick slices, and what would help where it was made to agree in a type of
+    few numbers."""
     much = f"at most {100 * deviation:.2g} %" if deviation >= 1e-4 else "less than 0.01 %"
-    return f"made thick again it differs from the input by {much} of its range"
+    nearer = ""
+    if whole is not None and whole.kind in "iu" and deviation > _AGREES:
+        nearer = f", which {whole} has too few numbers to avoid: --dtype float32 comes nearer"
+    return f"made thick again it differs from the input by {much} of its range{nearer}"
