@@ -8,6 +8,7 @@ rate, the running mean of the weights and the engine's own work. Printed are the
 the median of the ratio over the rounds. The ratio is meant to be at least 0.90.
 """
 
+# ruff: noqa: E402
 from __future__ import annotations
 
 import argparse
@@ -16,6 +17,10 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from espcn_core.cli.process import prepare
+
+prepare()  # as the command line does, before torch is imported
 
 import torch
 

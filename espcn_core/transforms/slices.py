@@ -100,7 +100,7 @@ class Degraded(MapTransform):  # type: ignore[misc]
         item = dict(data)
         for key in self.key_iterator(item):
             size = [n - n % r for n, r in zip(item[key].shape[-2:], self.factor, strict=True)]
-            fine = SpatialCrop(roi_start=(0, 0), roi_end=size)(item[key])
+            fine = _cut(item[key], (slice(0, size[0]), slice(0, size[1])))
             plain = fine.as_tensor() if isinstance(fine, MetaTensor) else fine
             if isinstance(self.kind, SliceProfile):
                 coarse = thicken(plain, plain.ndim - 1, self.factor[1], self.kind)
@@ -226,11 +226,20 @@ class RandAlignedPatchesd(Randomizable, MapTransform):  # type: ignore[misc]
                 top, left = start[0] * r_row, start[1] * r_col
                 high, wide = self.size[0] * r_row, self.size[1] * r_col
                 box = (slice(top, top + high), slice(left, left + wide))
-                pair[key] = SpatialCrop(roi_slices=box)(data[key])
+                pair[key] = _cut(data[key], box)
                 if isinstance(pair[key], MetaTensor):
                     pair[key].meta["patch_index"] = number
             pairs.append(pair)
         return pairs
+
+
+def _cut(image: Tensor, box: tuple[slice, slice]) -> Tensor:
+    """Rows and columns of an image. MONAI's crop follows its metadata, and takes a tenth of a sample's time
+    where there is none."""
+    if not isinstance(image, MetaTensor):
+        return image[:, *box]
+    cut: Tensor = SpatialCrop(roi_slices=box)(image)
+    return cut
 
 
 def _tracked(image: Tensor, affine: Any, meta: dict[str, Any]) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from monai.data import MetaTensor
-from monai.transforms import Compose
+from monai.transforms import Compose, GaussianSmooth
 
 from espcn_core.degradation import SliceProfile, degrade, thicken
 from espcn_core.grid import Grid
@@ -104,6 +104,15 @@ def test_three_in_ten_images_are_smoothed_and_no_wider_than_asked():
     # of the pixels that the Gaussian is averaged over, too: 1/12
     assert 0.5 < max(variances) <= 1.5**2 + 1 / 12 + 0.01
     assert min(variances) < 0.3
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 2), (2, 31, 40)])
+@pytest.mark.parametrize("sigma", [0.2, 0.7, 2.0])
+def test_smoothing_is_that_of_monai(shape, sigma):
+    image = torch.rand(shape, generator=torch.Generator().manual_seed(1))
+    smooth = RandSmoothd("image", sigma)
+    smooth._sigma = sigma
+    torch.testing.assert_close(smooth._changed(image), GaussianSmooth(sigma)(image), atol=1e-6, rtol=0)
 
 
 def test_the_air_of_half_of_the_images_becomes_flat_and_nothing_else_changes():
