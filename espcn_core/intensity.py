@@ -51,8 +51,10 @@ class IntensityMap:
         if largest <= smallest:
             return cls(smallest, smallest + 1.0)
         if sample.dtype.itemsize > 1:  # by vector instructions, which selecting does not use
-            sample = np.sort(sample)
-        floor, ceiling = (float(p) for p in np.percentile(sample, [_TAIL, 100 - _TAIL]))
+            ordered = np.sort(sample)
+            floor, ceiling = (_percentile(ordered, percent) for percent in (_TAIL, 100 - _TAIL))
+        else:
+            floor, ceiling = (float(p) for p in np.percentile(sample, [_TAIL, 100 - _TAIL]))
         reach = _SLACK * (ceiling - floor)
         if reach == 0:  # nearly all voxels are equal: there is no range but the extremes
             return cls(smallest, largest)
@@ -132,6 +134,14 @@ def _strided(array: Array) -> Array:
     axes = array.shape[:3]
     step = max(1, round((array.size / _SAMPLE) ** (1 / max(1, len(axes)))))
     return array[tuple(slice(n % step // 2 if n > step else 0, None, step if n > step else 1) for n in axes)]
+
+
+def _percentile(ordered: Array, percent: float) -> float:
+    """What `numpy.percentile` gives of several at once; that would order ordered values once more."""
+    below, share = divmod((len(ordered) - 1) * (percent / 100), 1)
+    low, high = (ordered[min(int(below) + n, len(ordered) - 1)] for n in (0, 1))
+    step = float(high - low if ordered.dtype.kind == "f" else int(high) - int(low))
+    return float(low) + step * share if share < 0.5 else float(high) - step * (1 - share)
 
 
 def _finite(array: Array) -> Array:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from espcn_core.intensity import IntensityMap, cast, count_nonfinite
+from espcn_core.intensity import IntensityMap, _percentile, cast, count_nonfinite
 
 rng = np.random.default_rng(5)
 HEAD = rng.gamma(2, 200, (30, 31, 8)).astype(np.int16)
@@ -96,6 +96,14 @@ def test_a_large_volume_has_the_map_of_all_its_voxels():
     reach = (ceiling - floor) / 2
     assert fitted.low == pytest.approx(max(array.min(), floor - reach), rel=0.01)
     assert fitted.high == pytest.approx(min(array.max(), ceiling + reach), rel=0.01)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.int32, np.float32, np.float64])
+@pytest.mark.parametrize("count", [1, 2, 7, 1000, 65536])
+def test_percentiles_of_ordered_values_are_those_of_numpy_to_the_last_bit(dtype, count):
+    ordered = np.sort((1000 * np.abs(rng.normal(size=count))).astype(dtype))
+    percents = [0.1, 50, 99.9]
+    assert [_percentile(ordered, p) for p in percents] == np.percentile(ordered, percents).tolist()
 
 
 @pytest.mark.parametrize("dtype", TYPES[:8])
