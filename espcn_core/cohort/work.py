@@ -22,13 +22,11 @@ from espcn_core.cohort.stamps import Stamp, files_of_source, files_of_target, ha
 from espcn_core.cohort.thickness import profile_of
 from espcn_core.errors import CancelledError, EspcnError, ManifestError, explain
 from espcn_core.upscaling.engines import Engines
+from espcn_core.upscaling.finish import AGREES
 from espcn_core.upscaling.memory import bytes_needed
 from espcn_core.upscaling.plan import Plan, Request, make_plan
 from espcn_core.upscaling.trust import run_with_trust
 from espcn_core.upscaling.upscaler import Result, run
-
-_AGREES = 1e-3
-"""Up to this part of the range a result agrees with the thick slices."""
 
 State = Literal["done", "planned", "skipped", "failed"]
 
@@ -285,6 +283,6 @@ def _said(deviation: float, whole: np.dtype[Any] | None) -> str:
     few numbers."""
     much = f"at most {100 * deviation:.2g} %" if deviation >= 1e-4 else "less than 0.01 %"
     nearer = ""
-    if whole is not None and whole.kind in "iu" and deviation > _AGREES:
+    if whole is not None and whole.kind in "iu" and deviation > AGREES:
         nearer = f", which {whole} has too few numbers to avoid: --dtype float32 comes nearer"
     return f"made thick again it differs from the input by {much} of its range{nearer}"

@@ -86,7 +86,8 @@ class RandSmoothd(_RandChangedd):
     Notes
     -----
     MONAI's `RandGaussianSmoothd` draws another one for each axis, by a generator within it that a sample of a
-    run would have to set as well; and its `GaussianSmooth`, whose values these are, takes four times as long.
+    run would have to set as well; and its `GaussianSmooth`, whose values these are, takes several times as
+    long.
     """
 
     _SHARE, _LEAST = 0.3, 0.2

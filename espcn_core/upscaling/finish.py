@@ -27,8 +27,11 @@ Image = npt.NDArray[np.float32]
 
 _FLOAT32 = np.dtype(np.float32)
 
+AGREES = 0.001
+"""Up to this part of their range a result agrees with thick slices."""
+
 _DEVIATION = 0.00095
-"""Of the range of thick slices: more than that is not left to rounding, where a change by one helps."""
+"""Of their range: more than that is not left to rounding, where a change by one helps."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from espcn_core.evaluation.through.records import REFERENCE, UNKNOWN, About, Record
+from espcn_core.upscaling.finish import AGREES
 
 METRICS = (
     "psnr",
@@ -31,9 +32,6 @@ MOST_LOST = 1.0
 
 MOST_SLICE_EDGES = 1.1
 """Of the truth's: how much of the steps goes with the slices."""
-
-MOST_DEVIATION = 0.001
-"""Of the range of the thick slices: how far a consistent result may be from them."""
 
 Summary = dict[str, Any]
 
@@ -196,9 +194,9 @@ def _flags(about: About, summary: Summary) -> list[dict[str, Any]]:
     name, _, cell = max(profiles, key=lambda known: known[2]["deviation"])
     sentence = (
         f"The largest deviation of {main} from the thick slices, with the right profile stated, "
-        f"is {cell['deviation']:.2%} of their range ({name}); at most {MOST_DEVIATION:.2%}"
+        f"is {cell['deviation']:.2%} of their range ({name}); at most {AGREES:.2%}"
     )
-    flags.append(_flag("deviation", cell["deviation"] <= MOST_DEVIATION, sentence))
+    flags.append(_flag("deviation", cell["deviation"] <= AGREES, sentence))
     wrong = [known for known in profiles if known[1] != about.stated]
     if wrong:
         name, _, cell = max(wrong, key=lambda known: known[2]["most"])
