@@ -10,7 +10,7 @@ import typer
 
 from espcn_core.cli import options
 from espcn_core.cli.messages import complain
-from espcn_core.cli.process import put_off_meta_kernels
+from espcn_core.cli.process import import_less
 from espcn_core.errors import RequestError
 
 
@@ -56,7 +56,7 @@ def upscale(
 
     Exit code: 0 all done, 1 all failed, 2 wrong call, 3 some failed, 130 interrupted.
     """
-    put_off_meta_kernels()
+    import_less()
     from espcn_core import __version__
     from espcn_core.cli.interruption import INTERRUPTED, ending_in_time
     from espcn_core.cli.report import Listing, Log, Plans, Report

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from espcn_core.cli.process import prepare, put_off_meta_kernels
+from espcn_core.cli.process import import_less, leaving, prepare
 
 COMMAND = (sys.executable, "-m", "espcn_core.cli.worker")
 
@@ -12,11 +12,12 @@ COMMAND = (sys.executable, "-m", "espcn_core.cli.worker")
 def main() -> None:
     """Work for the process that started this one."""
     prepare()
-    put_off_meta_kernels()
+    import_less()
     from espcn_core.cohort.worker import serve
 
     serve()
 
 
 if __name__ == "__main__":
-    main()
+    with leaving():
+        main()

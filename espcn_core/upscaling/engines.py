@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import threading
+from functools import partial
 
 from espcn_core.errors import DeviceMemoryError, RequestError
 from espcn_core.upscaling.engine import Engine
 from espcn_core.upscaling.faster import is_openvino_faster
-from espcn_core.upscaling.precision import precision_for
+from espcn_core.upscaling.precision import check_precision
 from espcn_core.upscaling.torch_engine import TorchEngine, choose_device, is_out_of_memory
 
 ENGINES = ("auto", "torch", "openvino")
@@ -33,7 +34,7 @@ class Engines:
 
     def __init__(self, device: str = "auto", precision: str = "fp32", engine: str = "torch") -> None:
         self.device = choose_device(device)
-        precision_for(precision, self.device, residual=True)  # a wrong one says so before any is loaded
+        check_precision(precision)  # a wrong one says so before any is loaded
         self.precision = precision
         self._engine = _checked(engine, self.device.type, precision)
         self._loaded: dict[str, Engine] = {}
@@ -55,21 +56,24 @@ class Engines:
             return self._loaded[model]
 
     def _new(self, model: str) -> Engine:
+        by_torch = partial(self._by_torch, model)
+        if self._engine == "torch" or (
+            self._engine == "auto" and not is_openvino_faster(model, self.precision, by_torch)
+        ):
+            return by_torch()
+        from espcn_core.upscaling.openvino_engine import OpenVINOEngine
+
+        return OpenVINOEngine(model, self.precision)
+
+    def _by_torch(self, model: str) -> Engine:
         try:
-            engine = TorchEngine(model, self.device, self.precision)
+            return TorchEngine(model, self.device, self.precision)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
             raise DeviceMemoryError(
                 f"the memory of device {self.device} has no place for a network: use --device cpu"
             ) from None
-        if self._engine == "torch" or (
-            self._engine == "auto" and not is_openvino_faster(model, self.precision, engine)
-        ):
-            return engine
-        from espcn_core.upscaling.openvino_engine import OpenVINOEngine
-
-        return OpenVINOEngine(model, self.precision)
 
 
 def _checked(engine: str, device: str, precision: str) -> str:

@@ -7,22 +7,24 @@ import importlib.metadata
 import json
 import platform
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
 from espcn_core.files import complete_file
+from espcn_core.models.trained import load_model
 from espcn_core.upscaling.engine import Engine
 from espcn_core.upscaling.precision import openvino_precision
 
 _ROUNDS = 4
 
 
-def is_openvino_faster(model: str, precision: str, by_torch: Engine) -> bool:
+def is_openvino_faster(model: str, precision: str, by_torch: Callable[[], Engine]) -> bool:
     """Whether OpenVINO runs a network faster than torch does.
 
     The answer is kept in the user's cache folder, under the versions of both, the processor, the number of
-    threads, the hash of the weights and what both compute in. Where it cannot be kept, it is measured each
+    threads, the hash of the weights and what was asked for. Where it cannot be kept, it is measured each
     time; an OpenVINO that fails is not faster.
 
     Parameters
@@ -31,9 +33,10 @@ def is_openvino_faster(model: str, precision: str, by_torch: Engine) -> bool:
         Name of shipped weights, or a weight file.
     precision : str
         What is asked for (`openvino_precision`).
-    by_torch : Engine
-        The network, run by torch on the CPU, as it does with that precision.
+    by_torch : callable
+        Gives the network, run by torch on the CPU, as it does with that precision; called if it is measured.
     """
+    network, card = load_model(model)
     path = _remembered_in()
     known = _read(path)
     key = " ".join(
@@ -42,13 +45,13 @@ def is_openvino_faster(model: str, precision: str, by_torch: Engine) -> bool:
             platform.processor() or platform.machine(),
             torch.backends.cpu.get_cpu_capability(),
             str(torch.get_num_threads()),
-            by_torch.precision,
-            openvino_precision(precision, by_torch.network),
-            by_torch.card.sha256[:16],
+            precision,
+            openvino_precision(precision, network),
+            card.sha256[:16],
         ]
     )
     if key not in known:
-        known[key] = _measured(model, precision, by_torch)
+        known[key] = _measured(model, precision, by_torch())
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             with complete_file(path) as file:

@@ -23,6 +23,12 @@ _CLOCK = time.perf_counter if sys.platform == "win32" else time.thread_time
 """Windows tells a thread's own time in steps of 16 ms."""
 
 
+def check_precision(name: str) -> None:
+    """`RequestError` if there is no precision of that name."""
+    if name not in PRECISIONS:
+        raise RequestError(f"no precision is called {name!r}: there are {', '.join(PRECISIONS)}")
+
+
 def precision_for(name: str, device: torch.device, residual: bool) -> str:
     """The format that the layers of a network run in; what they add to, and the result, stay in float32.
 
@@ -45,8 +51,7 @@ def precision_for(name: str, device: torch.device, residual: bool) -> str:
     RequestError
         If there is no such precision.
     """
-    if name not in PRECISIONS:
-        raise RequestError(f"no precision is called {name!r}: there are {', '.join(PRECISIONS)}")
+    check_precision(name)
     if name == "auto":
         return "bf16" if residual and _is_faster_in_bfloat16(device.type) else "fp32"
     return name

@@ -21,7 +21,7 @@ def model(make_model):
 
 @pytest.fixture
 def by_torch(model):
-    return TorchEngine(model, torch.device("cpu"))
+    return lambda: TorchEngine(model, torch.device("cpu"))
 
 
 @pytest.fixture
@@ -47,12 +47,17 @@ def test_it_is_measured_once_for_each_network_and_number_of_threads(
     monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
     is_openvino_faster(model, "fp32", by_torch)
     assert len(measured) == 2
-    by_torch.precision = "bf16"
-    is_openvino_faster(model, "fp32", by_torch)
+    is_openvino_faster(model, "bf16", by_torch)
     assert len(measured) == 3
+    monkeypatch.setattr(module, "openvino_precision", lambda precision, network: "int8")  # another processor
     is_openvino_faster(model, "bf16", by_torch)
     assert len(measured) == 4
     assert list(json.loads(cache.read_text()).values()) == [True] * 4
+
+
+def test_torch_has_no_network_to_load_where_the_answer_is_known(model, by_torch, measured, cache):
+    is_openvino_faster(model, "fp32", by_torch)
+    assert is_openvino_faster(model, "fp32", lambda: pytest.fail("loaded"))
 
 
 @pytest.mark.parametrize("content", [b"", b"[1]", b"{\xff", b'{"a": 3}'])
@@ -85,7 +90,7 @@ def test_the_faster_one_is_found(model, by_torch, monkeypatch, seconds, answer):
             return start(self, padded)
 
         monkeypatch.setattr(engine, "start", slowly)
-    assert module._measured(model, "fp32", by_torch) is answer
+    assert module._measured(model, "fp32", by_torch()) is answer
 
 
 def test_an_openvino_that_fails_is_not_faster(model, by_torch, monkeypatch):
@@ -95,4 +100,4 @@ def test_an_openvino_that_fails_is_not_faster(model, by_torch, monkeypatch):
         raise RuntimeError("illegal instruction")
 
     monkeypatch.setattr(openvino_engine, "_graph", fail)
-    assert module._measured(model, "fp32", by_torch) is False
+    assert module._measured(model, "fp32", by_torch()) is False
