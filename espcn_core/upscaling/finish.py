@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -16,7 +16,7 @@ from espcn_core.intensity import IntensityMap
 from espcn_core.upscaling.consistency import Consistency
 from espcn_core.upscaling.likeliest import likeliest_profile
 from espcn_core.upscaling.parallel import spread, threads_for
-from espcn_core.upscaling.resample import cubic_weights, weighted
+from espcn_core.upscaling.resample import Banded, cubic_weights
 from espcn_core.upscaling.settle import settle
 from espcn_core.upscaling.slices import Slices
 from espcn_core.upscaling.sweep import Values
@@ -32,6 +32,9 @@ AGREES = 0.001
 
 _DEVIATION = 0.00095
 """Of their range: more than that is not left to rounding, where a change by one helps."""
+
+_MOST_TOGETHER, _PIXELS_TOGETHER = 8, 2**19
+"""Fine slices, and pixels of them, that are finished at once."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ def finish(
         return finish(Values(array, half), grid, form, thick, each)
     across = next(axis for axis in (2, 1, 0) if axis not in moved and (thick is None or axis != thick.axis))
     first, second = (
-        cubic_weights(before, grid, axis).astype(np.float32) if axis in moved else None
+        Banded(cubic_weights(before, grid, axis).astype(np.float32)) if axis in moved else None
         for axis in range(3)
         if axis != across
     )
@@ -152,30 +155,37 @@ def finish(
     judge = None if thick is None or thick.profile is None else _Judge(thick, thick.profile, grid, across)
     slices = Slices(array, across)
 
-    def write(n: int) -> float:
-        (image,) = made.filled(across, [n])
-        image = image if first is None else weighted(first, image)
-        image = image if second is None else weighted(second, image.T).T
+    def write(numbers: range) -> float:
+        images = []
+        for image in made.filled(across, numbers):
+            image = image if first is None else first @ image
+            images.append(image if second is None else (second @ image.T).T)
         if judge is None:
-            slices[n][...] = form.written(image)
+            for n, image in zip(numbers, images, strict=True):
+                slices[n][...] = form.written(image)
             return 0.0
-        if judge.enforced:
-            image = judge.changed(image, n, form)
-        slices[n][...] = form.written(image)
-        return judge.settled(image, slices[n], n, form)
+        return judge.written(images, numbers, [slices[n] for n in numbers], form)
 
+    some = _together(len(slices), slices[0].size)
     deviations = []
-    for deviation in spread(write, range(len(slices)), threads_for(len(slices))):
+    for numbers, deviation in zip(some, spread(write, some, threads_for(len(some))), strict=True):
         deviations.append(deviation)
-        each()
+        for _ in numbers:
+            each()
     return array, None if judge is None else judge.agreement(deviations)
+
+
+def _together(count: int, pixels: int) -> list[range]:
+    """Numbers of slices that are finished at once: threads wait for one another at each small step."""
+    size = min(_MOST_TOGETHER, max(1, _PIXELS_TOGETHER // pixels))
+    return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 class _Judge:
     """Thick slices seen across another axis."""
 
     def __init__(self, thick: Thick, profile: SliceProfile, fine: Grid, across: int) -> None:
-        self.enforced = thick.enforced
+        self._enforced = thick.enforced
         self._profile = profile
         self._relation = Consistency(thick.values.grid, fine, thick.axis, profile)
         self._values = thick.values
@@ -193,30 +203,29 @@ class _Judge:
         most = max(deviations)
         return Agreement(self._profile, most / self._span if self._span > 0 else most)
 
-    def changed(self, image: Image, number: int, form: Form) -> Image:
-        """A fine slice, made consistent, with values that the form holds."""
-        said = self._said(number)
-        fine = self._relation(self._upright(image), said)
-        if form.ends is not None:
-            fine = self._relation.within(fine, said, form.ends, _DEVIATION * self._span)
-        return self._upright(fine)
+    def written(self, images: Sequence[Image], numbers: range, to: Sequence[Array], form: Form) -> float:
+        """Write fine slices in a form, made consistent; how far they then are from the thick ones at most.
 
-    def settled(self, image: Image, written: Array, number: int, form: Form) -> float:
-        """The largest deviation of a fine slice as it was written.
-
-        Where rounding an image to whole numbers made that too large, some of these are changed.
+        Where rounding to whole numbers makes that too large, some of these are changed.
         """
-        said, most = self._said(number), _DEVIATION * self._span
-        if self.enforced and form.back is not None and form.ends is not None:
-            fine, exact = self._upright(written), self._upright(image)
-            lacking = settle(fine, exact, said, self._relation, form.back, most)
+        fine, said = self._lines(images), self._lines(self._values.raw(self._across, numbers))
+        most = _DEVIATION * self._span
+        if self._enforced:
+            fine = self._relation(fine, said)
+            if form.ends is not None:
+                fine = self._relation.within(fine, said, form.ends, most)
+        made = form.written(fine)
+        if self._enforced and form.back is not None and form.ends is not None:
+            lacking = settle(made, fine, said, self._relation, form.back, most)
         else:
-            lacking = self._relation.lacking(self._upright(form.read(written)), said)
+            lacking = self._relation.lacking(form.read(made), said)
+        for image, part in zip(to, np.split(made, len(to), axis=1), strict=True):
+            self._upright(image)[...] = part
         return float(np.abs(lacking).max())
 
-    def _said(self, number: int) -> Image:
-        (image,) = self._values.raw(self._across, [number])
-        return self._upright(image)
+    def _lines(self, images: Iterable[Image]) -> Image:
+        """Those of all slices side by side, with the thick axis first."""
+        return np.concatenate([self._upright(image) for image in images], axis=1)
 
     def _upright(self, image: Image) -> Image:
         """With the thick axis first."""

@@ -15,6 +15,9 @@ from espcn_core.grid import Grid, step_between
 
 Weights = npt.NDArray[np.float64]
 
+_ROWS = 32
+"""Of a band that are multiplied at once."""
+
 _CUBIC = -0.5
 """Keys's parameter: with it a parabola is interpolated without an error."""
 
@@ -85,6 +88,29 @@ def weighted(weights: npt.NDArray[Any], image: npt.NDArray[Any]) -> npt.NDArray[
     """
     product: npt.NDArray[Any] = (torch.from_numpy(weights) @ torch.from_numpy(image)).numpy()
     return product
+
+
+class Banded:
+    """A matrix whose elements lie about its diagonal, for products with images.
+
+    Rows are taken some at a time, with the columns that these have elements in.
+
+    Parameters
+    ----------
+    weights : ndarray, shape (n', n)
+    """
+
+    def __init__(self, weights: npt.NDArray[Any]) -> None:
+        self._parts = []
+        for start in range(0, len(weights), _ROWS):
+            rows = weights[start : start + _ROWS]
+            used = np.flatnonzero(rows.any(0))
+            columns = slice(used[0], used[-1] + 1)
+            self._parts.append((columns, np.ascontiguousarray(rows[:, columns])))
+
+    def __matmul__(self, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The product with an image of shape (n, m), as `weighted` gives it: shape (n', m)."""
+        return np.concatenate([weighted(part, image[columns]) for columns, part in self._parts])
 
 
 def _kernel(x: Weights) -> Weights:

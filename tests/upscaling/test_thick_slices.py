@@ -456,7 +456,8 @@ def test_a_model_of_other_factors_is_refused_before_anything_is_done(models, mak
 
 @pytest.mark.parametrize("dtype", ["float32", "int16"])
 @pytest.mark.parametrize("spacing", [3.6, 5])
-def test_memory_is_that_of_two_results_in_float32(models, dtype, spacing):
+def test_memory_is_that_of_two_results_in_float32(models, dtype, spacing, monkeypatch):
+    monkeypatch.setattr("espcn_core.upscaling.finish._PIXELS_TOGETHER", 2**11)
     array = head((64, 64, 24), dtype)
     plan = thick_plan(array, models(), spacing=spacing)
     engines = Engines("cpu")
