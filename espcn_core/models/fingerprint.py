@@ -22,6 +22,8 @@ _FIFTHS = 5
 _SQUARES = [(a, b) for a in range(_FIFTHS) for b in range(a, _FIFTHS) if b]
 """Pairs of fifths, whichever axis has which; the lowest, which is not used, holds the mean."""
 
+_PAIRS = torch.tensor(_SQUARES).T
+
 _AT_ONCE = 2**18
 """Frequencies that are looked at together, for more copies of a large slice take much memory."""
 
@@ -85,25 +87,23 @@ def _powers(image: Tensor, thick: float) -> Tensor:
     share them.
     """
     layout = _layout(image.shape[0], image.shape[1], thick)
-    down, across = (torch.hann_window(size, periodic=False) for size in image.shape)
-    level, energy = image.mean(dtype=torch.float64).float(), (down**2).sum() * (across**2).sum()
-    spectrum = torch.fft.rfft2((image - level).mul_(down[:, None]).mul_(across))
-    sums, corner = (torch.zeros(n, dtype=torch.float64) for n in (layout.counts.numel(), 1))
+    level = image.mean(dtype=torch.float64).float()
+    spectrum = torch.fft.rfft2((image - level).mul_(layout.windows[0][:, None]).mul_(layout.windows[1]))
+    sums = torch.zeros(len(layout.down), layout.across.shape[1], dtype=torch.float64)
     step = max(1, _AT_ONCE // image.shape[0])
     for columns in (slice(start, start + step) for start in range(0, spectrum.shape[1], step)):
-        power = spectrum[:, columns].abs().square_().mul_(layout.signs[columns])
-        cells = layout.down[:, None] * len(layout.counts) + layout.across[columns]
-        sums += torch.bincount(cells.flatten(), power.double().flatten(), len(sums))
-        highest = power[layout.highest_down][:, layout.highest_across[columns]]
-        corner += highest.sum(dtype=torch.float64)
-    sums, counts = sums.view_as(layout.counts), layout.counts
-    low, high = torch.tensor(_SQUARES).T
+        part = spectrum[:, columns]
+        power = part.real.square().addcmul_(part.imag, part.imag).double()
+        sums += layout.down @ power @ layout.across[columns]
+    means = sums / layout.counts
+    low, high = _PAIRS
+    corner = means[-1:, -1]
     if thick == 1:
-        means = ((sums + sums.T) / (counts + counts.T))[low, high]
+        sums, counts = (both[:_FIFTHS] + both[:_FIFTHS].T for both in (sums, layout.counts))
+        means = (sums / counts)[low, high]
     else:
-        means = (sums / counts)[torch.cat([high, low]), torch.cat([low, high])]
-    corner /= layout.highest_down.sum() * layout.signs[layout.highest_across].sum()
-    return (torch.cat([means, corner]) / energy).float()
+        means = means[torch.cat([high, low]), torch.cat([low, high])]
+    return (torch.cat([means, corner]) / layout.energy).float()
 
 
 def _tails(image: Tensor) -> Tensor:
@@ -117,39 +117,43 @@ def _tails(image: Tensor) -> Tensor:
 
 
 class _Layout(NamedTuple):
-    """Which fifth each frequency lies in, down and across; a sixth is for what lies beyond the Nyquist
-    frequency of the columns of thick slices, where there is nothing to compare with.
+    """Which fifth each frequency lies in, down and across.
 
     Attributes
     ----------
-    down, across : Tensor of int
-    counts : Tensor of float64, shape (6, 6)
-        How many frequencies lie in each pair of fifths.
-    signs : Tensor
-        How often each column of half of a spectrum counts, which for a real image says it all.
-    highest_down, highest_across : Tensor of bool
-        The frequencies of the highest fifths.
+    down : Tensor of float64, shape (6, H)
+        1 where a frequency of the columns lies in one of the five, and last in the highest fifth of these
+        pixels, which is another one of thick slices: beyond the Nyquist frequency of their columns there is
+        nothing to compare with.
+    across : Tensor of float64, shape (W // 2 + 1, 5)
+        How often each column of half of a spectrum, which for a real image says it all, counts in a fifth.
+    counts : Tensor of float64, shape (6, 5)
+        How many frequencies lie in each pair.
+    windows : pair of Tensor, shapes (H) and (W)
+    energy : Tensor
+        Of the windows.
     """
 
     down: Tensor
     across: Tensor
     counts: Tensor
-    signs: Tensor
-    highest_down: Tensor
-    highest_across: Tensor
+    windows: tuple[Tensor, Tensor]
+    energy: Tensor
 
 
 @lru_cache(maxsize=16)
 def _layout(rows: int, columns: int, thick: float) -> _Layout:
     down, across = (2 * _FIFTHS * f.abs() for f in (torch.fft.fftfreq(rows), torch.fft.rfftfreq(columns)))
-    signs = torch.full((columns // 2 + 1,), 2.0)
+    signs = torch.full((columns // 2 + 1, 1), 2.0, dtype=torch.float64)
     signs[0] = 1.0
     if columns % 2 == 0:
         signs[-1] = 1.0
-    top = _FIFTHS - 1
+    top, fifths = _FIFTHS - 1, torch.arange(_FIFTHS, dtype=torch.uint8)
     i = (down * thick).clamp(max=top if thick == 1 else _FIFTHS).to(torch.uint8)
     j = across.clamp(max=top).to(torch.uint8)
-    counts = torch.bincount(i, minlength=_FIFTHS + 1)[:, None] * torch.bincount(
-        j, signs.double(), minlength=_FIFTHS + 1
-    )
-    return _Layout(i, j, counts, signs, down >= top, across >= top)
+    of_rows = torch.cat([i == fifths[:, None], (down >= top)[None]]).double()
+    of_columns = (j[:, None] == fifths).double() * signs
+    windows = torch.hann_window(rows, periodic=False), torch.hann_window(columns, periodic=False)
+    energy = (windows[0] ** 2).sum() * (windows[1] ** 2).sum()
+    counts = of_rows.sum(1)[:, None] * of_columns.sum(0)
+    return _Layout(of_rows, of_columns, counts, windows, energy)

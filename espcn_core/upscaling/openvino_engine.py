@@ -86,6 +86,7 @@ class OpenVINOEngine(Engine):
             raise RequestError(f"{self.card.name} loses too much in int8: use --precision bf16 or fp32")
         self.place = f"cpu by OpenVINO in {self.precision}"
         self._in_two = isinstance(self.network, EspcnR) and self.precision != "fp32"
+        self._cores = torch.get_num_threads()  # a thread of several may adapt it, which has fewer
         self._requests: queue.SimpleQueue[Any] | None = None
         self._ordinary: Ordinary | None = None
 
@@ -139,7 +140,7 @@ class OpenVINOEngine(Engine):
         hints = {
             "INFERENCE_PRECISION_HINT": "f32" if self.precision == "fp32" else "bf16",
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "INFERENCE_NUM_THREADS": self._cores,
             "NUM_STREAMS": threads,
             "ENABLE_CPU_PINNING": False,  # or processes side by side share one core
         }

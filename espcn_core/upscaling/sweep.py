@@ -102,6 +102,13 @@ class Sweep:
     def __init__(self, values: Values, only: Pass, engine: Engine) -> None:
         self._values, self._axis, self._engine = values, only.slice_axis, engine
         self._exchanged = is_exchanged(only, engine)
+        slices = Slices(values.array, self._axis)
+        pixels, at_once = slices[0].size, engine.batch_pixels
+        shared = _SHARED[engine.precision] if engine.is_on_cpu else 1.0
+        self._batches = _batches(len(slices), pixels, int(at_once / shared))
+        small = engine.is_on_cpu and pixels <= at_once  # or each thread would hold a large slice
+        self._threads = threads_for(len(self._batches)) if small else 1
+        self._adapted: Engine | None = None
 
     def warning(self) -> str | None:
         """A sentence if the slices lie outside of what the network was trained on, by a few of them."""
@@ -111,16 +118,17 @@ class Sweep:
         contrast = contrast_of(self._images(self._few())) if CONTRAST_RANGE in card.training else {}
         return range_warning(card, (rows, columns), contrast)
 
+    def prepare(self) -> None:
+        """Adapt the network to the volume. `run` does it if it was not done; several threads may, for sweeps
+        of their own."""
+        self._adapted = self._engine.adapted(_Each(self._images, self._few()), self._threads)
+
     def run(self, write: Write, say: Say) -> Iterator[int]:
         """Write all fine slices; yields the number of coarse ones done, after each batch."""
-        slices = Slices(self._values.array, self._axis)
-        pixels, at_once = slices[0].size, self._engine.batch_pixels
-        shared = _SHARED[self._engine.precision] if self._engine.is_on_cpu else 1.0
-        batches = _batches(len(slices), pixels, int(at_once / shared))
-        small = self._engine.is_on_cpu and pixels <= at_once  # or each thread would hold a large slice
-        threads = threads_for(len(batches)) if small else 1
-        engine = self._engine.adapted(_Each(self._images, self._few()), threads)
-        computed = SparingEngine(engine)
+        if self._adapted is None:
+            self.prepare()
+        assert self._adapted is not None
+        computed = SparingEngine(self._adapted)
 
         def done(numbers: range) -> int:
             batch = torch.from_numpy(np.stack(list(self._images(numbers))))[:, None]
@@ -132,7 +140,8 @@ class Sweep:
                         write(n, piece.rows, piece.columns, image)
             return len(numbers)
 
-        yield from spread(done, batches, threads)
+        yield from spread(done, self._batches, self._threads)
+        self._adapted = None  # what it was compiled to takes memory
 
     def _few(self) -> list[int]:
         return evenly(range(self._values.count(self._axis)), _LOOKED_AT)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from espcn_core.degradation import SliceProfile
 from espcn_core.errors import CancelledError, VolumeError
@@ -18,6 +19,7 @@ from espcn_core.upscaling.blend import blend
 from espcn_core.upscaling.differences import Differences
 from espcn_core.upscaling.engines import Engines
 from espcn_core.upscaling.finish import Agreement, Form, Thick, finish
+from espcn_core.upscaling.parallel import spread
 from espcn_core.upscaling.resample import nearest
 from espcn_core.upscaling.slices import Slices, restore_gaps
 from espcn_core.upscaling.steps import Plan, Step
@@ -228,8 +230,10 @@ def _done(
     written = form if at_once else Form()
     planes: list[tuple[int, Values]] = []
     write: Write
-    for only in step.passes:
-        sweep = Sweep(values, only, engines.load(only.model))
+    sweeps = [Sweep(values, only, engines.load(only.model)) for only in step.passes]
+    for _ in spread(Sweep.prepare, sweeps, min(len(sweeps), torch.get_num_threads())):
+        pass
+    for only, sweep in zip(step.passes, sweeps, strict=True):
         if (warning := sweep.warning()) and warning not in notes:
             notes.append(warning)
         if len(step.passes) == 2 and step.axis is not None:

@@ -193,6 +193,10 @@ def test_shipped_weights_give_the_same_volume(name, precision, close, sample, mo
     every = run(plan, sample, dtype=np.float32, engines=engines).array
     assert pixels[0] < 0.75 * pixels[1]
     slack = close * float(sample.max())
-    np.testing.assert_allclose(less, every, rtol=0, atol=slack)
+    off = np.abs(less - every)
+    if rows == 1:  # what two planes made is kept in float16: its last bit may be rounded to the other side
+        assert np.mean(off > slack) < 1e-4
+        slack = float(sample.max()) / 2**13
+    assert off.max() <= slack
     ties = every[np.rint(less) != np.rint(every)] % 1
     np.testing.assert_allclose(ties, 0.5, atol=slack)
