@@ -89,12 +89,14 @@ def _powers(image: Tensor, thick: float) -> Tensor:
     layout = _layout(image.shape[0], image.shape[1], thick)
     level = image.mean(dtype=torch.float64).float()
     spectrum = torch.fft.rfft2((image - level).mul_(layout.windows[0][:, None]).mul_(layout.windows[1]))
-    sums = torch.zeros(len(layout.down), layout.across.shape[1], dtype=torch.float64)
+    sums = torch.zeros_like(layout.counts)
     step = max(1, _AT_ONCE // image.shape[0])
     for columns in (slice(start, start + step) for start in range(0, spectrum.shape[1], step)):
         part = spectrum[:, columns]
         power = part.real.square().addcmul_(part.imag, part.imag).double()
-        sums += layout.down @ power @ layout.across[columns]
+        rows = torch.zeros(len(sums), power.shape[1], dtype=torch.float64).index_add_(0, layout.down, power)
+        rows[-1] = rows[_FIFTHS - 1] if thick == 1 else power[layout.highest].sum(0)
+        sums += (rows[:, :, None] * layout.across[columns]).sum(1)  # a product of matrices would take 10 MB
     means = sums / layout.counts
     low, high = _PAIRS
     corner = means[-1:, -1]
@@ -117,24 +119,26 @@ def _tails(image: Tensor) -> Tensor:
 
 
 class _Layout(NamedTuple):
-    """Which fifth each frequency lies in, down and across.
+    """Which fifth of the frequencies from 0 to Nyquist each one lies in, down and across.
 
     Attributes
     ----------
-    down : Tensor of float64, shape (6, H)
-        1 where a frequency of the columns lies in one of the five, and last in the highest fifth of these
-        pixels, which is another one of thick slices: beyond the Nyquist frequency of their columns there is
-        nothing to compare with.
+    down : Tensor of int, shape (H)
+        The fifth; a sixth for what lies beyond the Nyquist frequency of the columns of thick slices, where
+        there is nothing to compare with.
+    highest : Tensor of bool, shape (H)
+        Whether it is the highest fifth of these pixels, which is another one of thick slices.
     across : Tensor of float64, shape (W // 2 + 1, 5)
         How often each column of half of a spectrum, which for a real image says it all, counts in a fifth.
-    counts : Tensor of float64, shape (6, 5)
-        How many frequencies lie in each pair.
+    counts : Tensor of float64, shape (7, 5)
+        How many frequencies lie in each pair, and last how many lie in ``highest`` and a fifth across.
     windows : pair of Tensor, shapes (H) and (W)
     energy : Tensor
         Of the windows.
     """
 
     down: Tensor
+    highest: Tensor
     across: Tensor
     counts: Tensor
     windows: tuple[Tensor, Tensor]
@@ -148,12 +152,13 @@ def _layout(rows: int, columns: int, thick: float) -> _Layout:
     signs[0] = 1.0
     if columns % 2 == 0:
         signs[-1] = 1.0
-    top, fifths = _FIFTHS - 1, torch.arange(_FIFTHS, dtype=torch.uint8)
-    i = (down * thick).clamp(max=top if thick == 1 else _FIFTHS).to(torch.uint8)
-    j = across.clamp(max=top).to(torch.uint8)
-    of_rows = torch.cat([i == fifths[:, None], (down >= top)[None]]).double()
+    top, fifths = _FIFTHS - 1, torch.arange(_FIFTHS)
+    i = (down * thick).clamp(max=top if thick == 1 else _FIFTHS).long()
+    j = across.clamp(max=top).long()
+    highest = down >= top
+    of_rows = torch.cat([torch.bincount(i, minlength=_FIFTHS + 1), highest.sum()[None]])
     of_columns = (j[:, None] == fifths).double() * signs
     windows = torch.hann_window(rows, periodic=False), torch.hann_window(columns, periodic=False)
     energy = (windows[0] ** 2).sum() * (windows[1] ** 2).sum()
-    counts = of_rows.sum(1)[:, None] * of_columns.sum(0)
-    return _Layout(of_rows, of_columns, counts, windows, energy)
+    counts = of_rows[:, None] * of_columns.sum(0)
+    return _Layout(i, highest, of_columns, counts, windows, energy)

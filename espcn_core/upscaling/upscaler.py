@@ -231,11 +231,12 @@ def _done(
     planes: list[tuple[int, Values]] = []
     write: Write
     sweeps = [Sweep(values, only, engines.load(only.model)) for only in step.passes]
+    for sweep in sweeps:
+        if (warning := sweep.warning()) and warning not in notes:
+            notes.append(warning)
     for _ in spread(Sweep.prepare, sweeps, min(len(sweeps), torch.get_num_threads())):
         pass
     for only, sweep in zip(step.passes, sweeps, strict=True):
-        if (warning := sweep.warning()) and warning not in notes:
-            notes.append(warning)
         if len(step.passes) == 2 and step.axis is not None:
             differences = Differences.empty(values, grid, step.axis, only.slice_axis)
             planes.append((only.slice_axis, differences))
