@@ -86,8 +86,9 @@ def leaving() -> Iterator[None]:
 
     def leave() -> None:
         if codes:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                if stream is not None:  # one that was closed before the process began
+                    stream.flush()
             os._exit(codes[0])
 
     atexit.register(leave)  # what is registered first is called last

@@ -167,6 +167,15 @@ def test_a_process_ends_with_its_code_after_threads_and_what_is_registered(end, 
     assert done.stdout.split() == ["held", "back", "thread", "registered"]
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell closes it")
+def test_a_process_without_an_output_ends_as_well():
+    code = LEAVING.format("sys.exit(3)")
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -c "$1" >&-', sys.executable, code], stderr=subprocess.PIPE, text=True
+    )
+    assert (done.returncode, done.stderr) == (3, "")
+
+
 @pytest.mark.parametrize(("end", "says"), [("sys.exit('no')", "no\n"), ("1 / 0", "ZeroDivisionError")])
 def test_a_process_that_ends_otherwise_is_python_s_to_end(end, says):
     done = subprocess.run([sys.executable, "-c", LEAVING.format(end)], capture_output=True, text=True)
