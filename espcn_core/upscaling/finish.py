@@ -18,7 +18,7 @@ from espcn_core.upscaling.likeliest import likeliest_profile
 from espcn_core.upscaling.parallel import spread, threads_for
 from espcn_core.upscaling.resample import Banded, cubic_weights
 from espcn_core.upscaling.settle import settle
-from espcn_core.upscaling.slices import Slices
+from espcn_core.upscaling.slices import Slices, batches
 from espcn_core.upscaling.sweep import Values
 
 Array = npt.NDArray[Any]
@@ -34,7 +34,7 @@ _DEVIATION = 0.00095
 """Of their range: more than that is not left to rounding, where a change by one helps."""
 
 _MOST_TOGETHER, _PIXELS_TOGETHER = 8, 2**19
-"""Fine slices, and pixels of them, that are finished at once."""
+"""Fine slices, and pixels of them, that are finished at once: threads wait for one another at small steps."""
 
 
 @dataclass(frozen=True)
@@ -166,19 +166,13 @@ def finish(
             return 0.0
         return judge.written(images, numbers, [slices[n] for n in numbers], form)
 
-    some = _together(len(slices), slices[0].size)
+    some = batches(len(slices), slices[0].size, _PIXELS_TOGETHER, _MOST_TOGETHER)
     deviations = []
     for numbers, deviation in zip(some, spread(write, some, threads_for(len(some))), strict=True):
         deviations.append(deviation)
         for _ in numbers:
             each()
     return array, None if judge is None else judge.agreement(deviations)
-
-
-def _together(count: int, pixels: int) -> list[range]:
-    """Numbers of slices that are finished at once: threads wait for one another at each small step."""
-    size = min(_MOST_TOGETHER, max(1, _PIXELS_TOGETHER // pixels))
-    return [range(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 class _Judge:

@@ -48,6 +48,13 @@ def evenly(numbers: Sequence[T], count: int | None) -> list[T]:
     return [numbers[(2 * i + 1) * len(numbers) // (2 * count)] for i in range(count)]
 
 
+def batches(count: int, pixels: int, at_once: int, most: int | None = None) -> list[range]:
+    """Numbers of slices of so many pixels, in batches of about ``at_once`` pixels and ``most`` slices."""
+    size = max(1, at_once // pixels)
+    size = size if most is None else min(most, size)
+    return [range(start, min(start + size, count)) for start in range(0, count, size)]
+
+
 def pad(batch: Tensor, radius: int, rows: slice = _ALL, columns: slice = _ALL) -> Tensor:
     """Some rows and columns of slices, (B, C, H, W), and ``radius`` more on each side.
 

@@ -19,7 +19,7 @@ from espcn_core.models.ranges import CONTRAST_RANGE, contrast_of
 from espcn_core.upscaling.constant import SparingEngine
 from espcn_core.upscaling.engine import Engine, Say
 from espcn_core.upscaling.parallel import spread, threads_for
-from espcn_core.upscaling.slices import Slices, evenly, fill_gaps
+from espcn_core.upscaling.slices import Slices, batches, evenly, fill_gaps
 from espcn_core.upscaling.steps import Pass
 
 Array = npt.NDArray[Any]
@@ -105,7 +105,7 @@ class Sweep:
         slices = Slices(values.array, self._axis)
         pixels, at_once = slices[0].size, engine.batch_pixels
         shared = _SHARED[engine.precision] if engine.is_on_cpu else 1.0
-        self._batches = _batches(len(slices), pixels, int(at_once / shared))
+        self._batches = batches(len(slices), pixels, int(at_once / shared))
         small = engine.is_on_cpu and pixels <= at_once  # or each thread would hold a large slice
         self._threads = threads_for(len(self._batches)) if small else 1
         self._adapted: Engine | None = None
@@ -181,9 +181,3 @@ def is_exchanged(only: Pass, engine: Engine) -> bool:
         return True
     has, wants = ("x".join(map(str, factors)) for factors in (engine.factor, only.factors))
     raise RequestError(f"model {only.model} has scale {has}, not {wants}")
-
-
-def _batches(count: int, pixels: int, pixels_at_once: int) -> list[range]:
-    """Ranges of slice numbers, each of about as many pixels as the engine takes at once."""
-    size = max(1, pixels_at_once // pixels)
-    return [range(start, min(start + size, count)) for start in range(0, count, size)]

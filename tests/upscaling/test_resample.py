@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from espcn_core.grid import Grid
-from espcn_core.upscaling.resample import cubic_weights, gathered, nearest, positions
+from espcn_core.upscaling.resample import Banded, cubic_weights, gathered, nearest, positions
 
 seeds = st.integers(0, 2**31)
 sizes = st.integers(1, 30)
@@ -134,3 +134,12 @@ def test_weights_beyond_the_edge_go_to_the_edge():
     index = np.array([[-2, -1, 0, 1], [1, 2, 3, 4]])
     values = np.array([[1.0, 2, 3, 4], [5, 6, 7, 8]])
     np.testing.assert_array_equal(gathered(index, values, 3), [[6, 4, 0], [0, 5, 21]])
+
+
+@pytest.mark.parametrize("size", [1, 31, 32, 33, 240])
+@pytest.mark.parametrize("spacing", [0.4, 1.08, 3.7])
+def test_a_band_gives_the_product_of_its_matrix(size, spacing):
+    source = grid(size)
+    weights = cubic_weights(source, source.respaced((spacing, 1, 1)), 0)
+    image = np.random.default_rng(0).normal(size=(size, 5))
+    np.testing.assert_allclose(Banded(weights) @ image, weights @ image, rtol=0, atol=1e-12)
