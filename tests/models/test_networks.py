@@ -151,62 +151,6 @@ def test_an_adapted_network_is_the_adaptive_one_for_its_volume():
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
-def mirrored_network(**arguments):
-    """A mirrored network whose weights are all in use."""
-    torch.manual_seed(5)
-    network = build("espcn-r", (2, 4), width=8, depth=2, mirrored=True, **arguments)
-    with torch.no_grad():
-        for layer in network.layers():
-            layer.weight = 0.2 * torch.randn_like(layer.weight)
-            layer.bias = 0.2 * torch.randn_like(layer.bias)
-    if arguments.get("adaptive"):
-        network.adaptation.standardise(2 + torch.randn(40, length(True)))
-    return network.eval()
-
-
-@pytest.mark.parametrize("adaptive", [True, False])
-@torch.no_grad()
-def test_a_mirrored_network_makes_mirrored_results_of_mirrored_images(adaptive):
-    network, image = mirrored_network(adaptive=adaptive), torch.rand(2, 1, 9, 13)
-    more = [torch.randn(2, length(True))] if adaptive else []
-    result = network(image, *more)
-    torch.testing.assert_close(network(image.flip(-1), *more).flip(-1), result, atol=1e-6, rtol=0)
-    assert float((network(image.flip(-2), *more).flip(-2) - result).abs().max()) > 0.1
-    bicubic = functional.interpolate(image, (18, 52), mode="bicubic", align_corners=False)
-    assert float((result - bicubic).abs().max()) > 0.1
-
-
-def test_a_mirrored_network_has_half_as_many_weights():
-    mirrored, plain = (build("espcn-r", (4, 4), mirrored=mirrored) for mirrored in (True, False))
-    assert parameter_count(mirrored) * 2 == parameter_count(plain)
-    assert multiplies_per_pixel(mirrored) == multiplies_per_pixel(plain)
-    assert receptive_radius(mirrored) == receptive_radius(plain)
-
-
-@pytest.mark.parametrize("adaptive", [True, False])
-@torch.no_grad()
-def test_a_mirrored_network_is_untied_to_an_equal_one(adaptive):
-    network = mirrored_network(adaptive=adaptive)
-    image, known = torch.rand(1, 1, 9, 13), torch.randn(1, length(True))
-    expected = network(image, known) if adaptive else network(image)
-    for plain in (network.untied(), network.adapted(known[0])):
-        result = plain(image) if plain.adaptation is None else plain(image, known)
-        torch.testing.assert_close(result, expected, atol=1e-5, rtol=0)
-        assert plain.untied() is plain
-        for layer in plain.layers():
-            layer.weight.zero_()
-    torch.testing.assert_close(network(image, known) if adaptive else network(image), expected)
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"width": 7}, {"factor": (4, 3)}, {"channels": 2}, {"activation": "prelu"}], ids=str
-)
-def test_what_cannot_be_mirrored_is_refused(wrong):
-    arguments = {"mirrored": True, **wrong}
-    with pytest.raises(RequestError, match="a mirrored network has one channel, relu, and an even width"):
-        build("espcn-r", arguments.pop("factor", (2, 2)), **arguments)
-
-
 def test_what_is_not_known_of_a_volume_counts_as_usual():
     network, image = adaptive_network(), torch.rand(1, 1, 9, 13)
     usual = network.adapted(network.adaptation.centre)(image)
