@@ -67,7 +67,7 @@ def main() -> None:
 def at_mean(network: nn.Module) -> nn.Module:
     """What the command writes without ``--for``."""
     adaptation = getattr(network, "adaptation", None)
-    return network if adaptation is None else network.adapted(adaptation.centre)
+    return adapted(network, []) if adaptation is None else network.adapted(adaptation.centre)
 
 
 def lost_at_mean(network: nn.Module, card: Card, data: Path, limit: int) -> None:

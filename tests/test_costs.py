@@ -39,8 +39,8 @@ NETWORKS = {
     "espcn-r-x2": (100433.25, 413.124),
     "espcn-r-x3-bicubic": (102254.8125, 186.238),
     "espcn-r-x3": (102254.8125, 192.613),
-    "espcn-r-x4-bicubic": (104805, 111.766),
-    "espcn-r-x4": (104805, 115.434),
+    "espcn-r-x4-bicubic": (183344.25, 156.488),
+    "espcn-r-x4": (183344.25, 158.145),
     "espcn-x4": (87191, 120.846),
 }
 """Multiplications of each shipped model per coarse voxel, and bytes that its operations return per fine one.

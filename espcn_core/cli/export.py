@@ -95,7 +95,7 @@ def _fitted(network: nn.Module, card: Card, model: str, path: Path | None) -> tu
     if not (isinstance(network, EspcnR) and network.adaptation is not None):
         if path is not None:
             raise RequestError(f"{card.name} is the same for every volume: leave out --for {path}")
-        return network, "for any volume"
+        return adapted(network, []), "for any volume"
     if path is None:
         return network.adapted(network.adaptation.centre), _AT_MEAN
     from espcn_core import volumes

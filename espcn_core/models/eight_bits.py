@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from espcn_core.models.espcn_r import EspcnR
+from espcn_core.models.mirror import Mirror
 
 MOST = 127
 """The largest weight of an output channel is this many steps; the others are whole numbers of them."""
@@ -33,7 +34,7 @@ def holds_eight_bits(network: nn.Module) -> bool:
     """Whether 8 bits hold the weights of a residual network but its first layer, to 1 % of a step."""
     if not isinstance(network, EspcnR):
         return False
-    steps = [MOST * layer.weight / _largest(layer.weight) for layer in _layers(network)[1:]]
+    steps = [MOST * layer.weight / _largest(layer.weight) for layer in network.layers()[1:]]
     return all(bool(((found - found.round()).abs() < 0.01).all()) for found in steps)
 
 
@@ -44,7 +45,8 @@ def in_eight_bits(network: EspcnR, examples: Sequence[tuple[Tensor, Tensor]]) ->
     Layer by layer, channels get like ranges (`evening`), and weights are rounded one after the other, those
     left making up for the error of each (GPTQ, Frantar et al. 2022, arXiv 2210.17323). What is kept is what
     the layer made of what the exact layers before it gave, not of what the rounded ones give. The first layer
-    is not rounded: it is small, and sees the image itself.
+    is not rounded: it is small, and sees the image itself. Of a mirrored network one half of each layer is
+    rounded, by the examples and their mirror images, and the other half mirrors it.
 
     Parameters
     ----------
@@ -54,8 +56,10 @@ def in_eight_bits(network: EspcnR, examples: Sequence[tuple[Tensor, Tensor]]) ->
         As in training: (B, 1, H, W), and (B, n) or (B, 0). They show what channels reach and how the values
         of neighbours and channels go together.
     """
-    network = copy.deepcopy(network)
-    layers = _layers(network)
+    original, network = network, copy.deepcopy(network.untied())
+    if original.mirrored:
+        examples = [*examples, *((coarse.flip(-1), fingerprints) for coarse, fingerprints in examples)]
+    layers = network.layers()
     scales = [_scales(network, fingerprints) for _, fingerprints in examples]
 
     def after(number: int, images: Sequence[Tensor]) -> list[Tensor]:
@@ -81,9 +85,11 @@ def in_eight_bits(network: EspcnR, examples: Sequence[tuple[Tensor, Tensor]]) ->
         layer.weight.copy_(_rounded(layer.weight, exact, rounded))
         assert layer.bias is not None
         layer.bias += mean - _mean(layer, rounded)
+        if original.mirrored:
+            _mirror(layer, Mirror(original.group(original.layers()[number])))
         if wanted:
             exact, rounded = wanted, after(number, rounded)
-    return network
+    return _tied(network, original) if original.mirrored else network
 
 
 def evening(reach: Tensor, weight: Tensor, least: float) -> Tensor:
@@ -120,7 +126,7 @@ def meeting_alike(network: nn.Module) -> nn.Module:
     if not isinstance(network, EspcnR):
         return network
     network = copy.deepcopy(network)
-    for before, following in itertools.pairwise(_layers(network)):
+    for before, following in itertools.pairwise(network.layers()):
         size = following.weight.square().mean((0, 2, 3)).sqrt()
         divide(before, following, 1 / size.clamp(min=_LEAST * float(size.max()) + _TINY))
     return network
@@ -134,8 +140,19 @@ def divide(before: nn.Conv2d, following: nn.Conv2d, factor: Tensor) -> None:
     following.weight *= factor[None, :, None, None]
 
 
-def _layers(network: EspcnR) -> list[nn.Conv2d]:
-    return [*network.convolutions(), network.sub_pixels]
+def _mirror(layer: nn.Conv2d, mirror: Mirror) -> None:
+    """Let its first half decide."""
+    for parameter in layer.parameters():
+        parameter.copy_(mirror(mirror.right_inverse(parameter)))
+
+
+def _tied(network: EspcnR, original: EspcnR) -> EspcnR:
+    """A network like the mirrored one with the weights of another one."""
+    tied = copy.deepcopy(original)
+    for layer, made in zip(tied.layers(), network.layers(), strict=True):
+        assert made.bias is not None
+        layer.weight, layer.bias = made.weight.detach(), made.bias.detach()
+    return tied
 
 
 def _scales(network: EspcnR, fingerprints: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from espcn_core.models.bicubic import REACH, bicubic_sub_pixels
 from espcn_core.models.fingerprint import length
+from espcn_core.models.mirror import tie, untied
 from espcn_core.models.shuffle import crop, sub_pixel_shuffle
 
 
@@ -35,6 +36,10 @@ class EspcnR(nn.Module):
         Whether the channels are scaled by what is known of the volume as a whole
         (`espcn_core.models.fingerprint`). `adapted` puts that into the layers, once for a volume, so it
         costs no time and leaves no seams.
+    mirrored : bool
+        Whether a mirrored image, left to right, gives the mirrored result, for one half of each layer mirrors
+        the other (`espcn_core.models.mirror`). So there are half as many weights as multiplications. The
+        columns of ``factor`` and ``width`` must be even then, and there can be one channel only.
     jitter : float
         Standard deviation of the noise that a training adds to what is known of a volume, in units of its own
         spread, so that a network does not rely on what only the heads of its training have in common.
@@ -52,6 +57,7 @@ class EspcnR(nn.Module):
         depth: int = 6,
         activation: str = "relu",
         adaptive: bool = False,
+        mirrored: bool = False,
         jitter: float = 0.0,
         roughness: float = 0.0,
     ) -> None:
@@ -60,6 +66,8 @@ class EspcnR(nn.Module):
         self.roughness = roughness
         if activation not in ("relu", "prelu"):
             raise ValueError(f"activation is {activation!r}: it must be relu or prelu")
+        if mirrored and (channels != 1 or activation != "relu" or width % 2 or factor[1] % 2):
+            raise ValueError("a mirrored network has one channel, relu, and an even width and factor")
         layers: list[nn.Module] = []
         for inputs in [channels, *[width] * depth]:
             layers.append(nn.Conv2d(inputs, width, 3, padding=1))
@@ -72,7 +80,13 @@ class EspcnR(nn.Module):
         nn.init.zeros_(self.sub_pixels.bias)  # type: ignore[arg-type]
         self.thick = factor[1] / factor[0]
         traits = length(self.thick != 1)
-        self.adaptation = Adaptation(traits, depth + 1, width, jitter=jitter) if adaptive else None
+        self.adaptation = (
+            Adaptation(traits, depth + 1, width, mirrored=mirrored, jitter=jitter) if adaptive else None
+        )
+        self.mirrored = mirrored
+        if mirrored:
+            for layer in self.layers():
+                tie(layer, self.group(layer))
 
     def forward(self, x: Tensor, fingerprint: Tensor | None = None) -> Tensor:
         """(B, C, H, W) to (B, C, H r_row, W r_col); ``fingerprint``, (B, n), is for adaptive ones."""
@@ -129,10 +143,10 @@ class EspcnR(nn.Module):
 
     @torch.no_grad()
     def adapted(self, fingerprint: Tensor) -> EspcnR:
-        """The plain network for a volume with a fingerprint, shape (n,); itself if it is not adaptive."""
+        """The plain network for a volume with a fingerprint, shape (n,); itself if it is plain already."""
         if self.adaptation is None:
-            return self
-        plain = copy.deepcopy(self)
+            return self.untied()
+        plain = self.untied() if self.mirrored else copy.deepcopy(self)
         plain.adaptation = None
         scales = self.adaptation(fingerprint.to(self.sub_pixels.weight.device)[None])[0]
         for convolution, scale in zip(plain.convolutions(), scales, strict=True):
@@ -140,6 +154,25 @@ class EspcnR(nn.Module):
             convolution.weight *= scale[:, None, None, None]
             convolution.bias *= scale
         return plain
+
+    def untied(self) -> EspcnR:
+        """An equal network that is not mirrored, so each weight can be changed; itself if it is not."""
+        if not self.mirrored:
+            return self
+        plain = copy.deepcopy(self)
+        plain.mirrored = False
+        for number in range(0, len(plain.body), 2):
+            plain.body[number] = untied(plain.convolutions()[number // 2])
+        plain.sub_pixels = untied(plain.sub_pixels)
+        return plain
+
+    def group(self, layer: nn.Conv2d) -> int:
+        """How many outputs of a layer mirror one another, from the first to the last."""
+        return self.factor[1] if layer is self.sub_pixels else layer.out_channels
+
+    def layers(self) -> list[nn.Conv2d]:
+        """All convolutions, from the image to the sub-pixels."""
+        return [*self.convolutions(), self.sub_pixels]
 
     def convolutions(self) -> list[nn.Conv2d]:
         """The layers of the body, which end in an activation."""
@@ -155,17 +188,26 @@ class Adaptation(nn.Module):
     """
 
     def __init__(
-        self, traits: int, layers: int, width: int, *, hidden: int = 12, codes: int = 5, jitter: float = 0.0
+        self,
+        traits: int,
+        layers: int,
+        width: int,
+        *,
+        hidden: int = 12,
+        codes: int = 5,
+        mirrored: bool = False,
+        jitter: float = 0.0,
     ) -> None:
         super().__init__()
-        self.shape = (layers, width)
+        self.mirrored = mirrored
+        self.shape = (layers, width // 2 if mirrored else width)
         self.jitter = jitter
         self.centre: Tensor
         self.spread: Tensor
         self.register_buffer("centre", torch.zeros(traits))
         self.register_buffer("spread", torch.ones(traits))
         self.code = nn.Sequential(nn.Linear(traits, hidden), nn.ReLU(), nn.Linear(hidden, codes))
-        self.changes = nn.Linear(codes, layers * width, bias=False)
+        self.changes = nn.Linear(codes, self.shape[0] * self.shape[1], bias=False)
         nn.init.normal_(self.changes.weight, std=0.02)
 
     def standardise(self, fingerprints: Tensor) -> None:
@@ -181,4 +223,4 @@ class Adaptation(nn.Module):
                 standard = standard + self.jitter * torch.randn_like(standard)
             standard = standard.clamp(-3, 3).nan_to_num()
             changes: Tensor = self.changes(self.code(standard)).reshape(-1, *self.shape)
-            return 1 + changes
+            return 1 + (torch.cat([changes, changes.flip(-1)], dim=-1) if self.mirrored else changes)

@@ -88,8 +88,9 @@ def without_padding(network: nn.Module) -> nn.Module:
 
 def adapted(network: nn.Module, slices: Iterable[Tensor]) -> nn.Module:
     """The network for the volume that some coarse slices, (H, W), belong to; most networks are for any."""
-    if isinstance(network, EspcnR) and network.adaptation is not None:
-        return network.adapted(fingerprint(slices, network.thick))
+    if isinstance(network, EspcnR):
+        adaptive = network.adaptation is not None
+        return network.adapted(fingerprint(slices, network.thick)) if adaptive else network.untied()
     return network
 
 

@@ -135,8 +135,10 @@ def _start_from(network: nn.Module, model: str) -> None:
     """Take over the trained weights of each layer that has the same name and shape."""
     trained, own = load_model(model)[0].state_dict(), network.state_dict()
     fitting = {name: trained[name] for name, value in own.items() if _same_shape(trained.get(name), value)}
-    if not fitting:
-        raise RequestError(f"start is {model!r}: none of its layers has the shape of one of this network")
+    if not any(value.ndim == 4 for value in fitting.values()):
+        raise RequestError(
+            f"start is {model!r}: none of its convolutions has the shape of one of this network"
+        )
     network.load_state_dict(own | fitting)
 
 

@@ -16,7 +16,7 @@ from espcn_core.models.eight_bits import (
     meeting_alike,
 )
 from espcn_core.models.fingerprint import length
-from espcn_core.models.registry import build
+from espcn_core.models.registry import build, parameter_count
 from espcn_core.models.trained import load_model
 
 OURS = [name for name, card in shipped_cards().items() if card.architecture == "espcn-r"]
@@ -68,6 +68,29 @@ def test_it_is_nearer_to_the_network_than_if_each_weight_were_rounded_alone(fact
     expected, result = network(other, fingerprint), made(other, fingerprint)
     simple = rounded_one_by_one(network)
     assert holds_eight_bits(simple)
+    error, simple_error = (
+        (image - expected).square().mean() for image in (result, simple(other, fingerprint))
+    )
+    assert error < 0.5 * simple_error
+    assert abs(float((result - expected).mean())) < 0.3 * float(error.sqrt())
+
+
+@pytest.mark.parametrize("adaptive", [True, False])
+@torch.no_grad()
+def test_a_mirrored_network_stays_so_and_is_rounded_as_well(adaptive):
+    network = network_of(adaptive=adaptive, mirrored=True)
+    network.sub_pixels.weight = 0.05 * torch.randn_like(network.sub_pixels.weight)
+    shown = examples(network)
+    made = in_eight_bits(network, shown)
+    assert made.mirrored
+    assert parameter_count(made) == parameter_count(network)
+    assert holds_eight_bits(made)
+    assert not holds_eight_bits(network)
+    other = smooth(4, 60)
+    fingerprint = shown[0][1][:1].expand(4, -1)
+    expected, result = network(other, fingerprint), made(other, fingerprint)
+    torch.testing.assert_close(made(other.flip(-1), fingerprint).flip(-1), result, rtol=0, atol=1e-6)
+    simple = rounded_one_by_one(network.untied())
     error, simple_error = (
         (image - expected).square().mean() for image in (result, simple(other, fingerprint))
     )

@@ -180,8 +180,15 @@ def test_the_card_says_on_what_range_the_network_was_trained(make_keeper, change
 
 def test_the_card_says_what_the_steps_were_made_of(make_keeper):
     mixture = {"bicubic": 5, "area": 0.5}
+    like_the_start = {"width": 48, "depth": 1, "mirrored": True}
     keeper = make_keeper(
-        mixture=mixture, noise=0.03, contrast=0.25, optimizer="muon", start="espcn-r-x4", degradation="kspace"
+        arguments=like_the_start,
+        mixture=mixture,
+        noise=0.03,
+        contrast=0.25,
+        optimizer="muon",
+        start="espcn-r-x4",
+        degradation="kspace",
     )
     epoch(keeper, 32.0, 0.5)
     keeper.close()

@@ -119,22 +119,34 @@ def test_an_adaptive_network_is_fitted_to_its_run_once(fresh):
 
 
 def test_shipped_weights_are_a_start_and_unknown_ones_are_named(fresh):
-    fresh(start="espcn-r-x4", scale=2, arguments={})
+    fresh(start="espcn-r-x3", scale=2, arguments={})
     with pytest.raises(RequestError, match="espcn-r-x40"):
         fresh(start="espcn-r-x40")
-    with pytest.raises(RequestError, match="start is 'espcn-x4': none of its layers has the shape"):
+    with pytest.raises(RequestError, match="start is 'espcn-x4': none of its convolutions has the shape"):
         fresh(start="espcn-x4", scale=2)
 
 
+def test_a_mirrored_network_is_a_start_for_mirrored_ones_alone(fresh, weights):
+    """They keep their weights in another form; of what adapts a network some parts would fit."""
+    arguments = {"width": 8, "depth": 1, "adaptive": True}
+    path, trained = weights(**arguments, mirrored=True)
+    new = fresh(start=path, arguments={**arguments, "mirrored": True}).network
+    assert all(torch.equal(value, trained[name]) for name, value in new.state_dict().items())
+    with pytest.raises(RequestError, match="none of its convolutions"):
+        fresh(start=path, arguments=arguments)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
-def test_a_checkpoint_brings_everything_back(fresh, tmp_path, optimizer):
-    state = trained(fresh(optimizer=optimizer))
+def test_a_checkpoint_brings_everything_back(fresh, tmp_path, optimizer, mirrored):
+    arguments = {"width": 8, "depth": 1, "mirrored": mirrored}
+    state = trained(fresh(optimizer=optimizer, arguments=arguments))
     state.schedule.plan(40)
     torch.manual_seed(7)
     state.save(tmp_path, config={}, split={})
     drawn = torch.rand(5)
 
-    other = fresh(seed=1, optimizer=optimizer)
+    other = fresh(seed=1, optimizer=optimizer, arguments=arguments)
     other.load(read_checkpoint(tmp_path))
     assert torch.equal(torch.rand(5), drawn)
     assert all(torch.equal(a, b) for a, b in zip(tensors(state), tensors(other), strict=True))
