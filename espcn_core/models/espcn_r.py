@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from espcn_core.models.adaptation import Adaptation
 from espcn_core.models.bicubic import REACH, bicubic_sub_pixels
 from espcn_core.models.fingerprint import length
 from espcn_core.models.mirror import tie, untied
@@ -79,10 +80,8 @@ class EspcnR(nn.Module):
         nn.init.zeros_(self.sub_pixels.weight)
         nn.init.zeros_(self.sub_pixels.bias)  # type: ignore[arg-type]
         self.thick = factor[1] / factor[0]
-        traits = length(self.thick != 1)
-        self.adaptation = (
-            Adaptation(traits, depth + 1, width, mirrored=mirrored, jitter=jitter) if adaptive else None
-        )
+        shape = length(self.thick != 1), depth + 1, width
+        self.adaptation = Adaptation(*shape, mirrored=mirrored, jitter=jitter) if adaptive else None
         self.mirrored = mirrored
         if mirrored:
             for layer in self.layers():
@@ -177,50 +176,3 @@ class EspcnR(nn.Module):
     def convolutions(self) -> list[nn.Conv2d]:
         """The layers of the body, which end in an activation."""
         return [layer for layer in self.body if isinstance(layer, nn.Conv2d)]
-
-
-class Adaptation(nn.Module):
-    """From a fingerprint to a scale for each channel of each layer, by way of five numbers.
-
-    Two buffers, ``centre`` and ``spread``, hold the mean and the standard deviation of the fingerprints of
-    the training (`standardise`). What lies further out than three standard deviations is taken to lie there,
-    and what is not a number at the centre.
-    """
-
-    def __init__(
-        self,
-        traits: int,
-        layers: int,
-        width: int,
-        *,
-        hidden: int = 12,
-        codes: int = 5,
-        mirrored: bool = False,
-        jitter: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.mirrored = mirrored
-        self.shape = (layers, width // 2 if mirrored else width)
-        self.jitter = jitter
-        self.centre: Tensor
-        self.spread: Tensor
-        self.register_buffer("centre", torch.zeros(traits))
-        self.register_buffer("spread", torch.ones(traits))
-        self.code = nn.Sequential(nn.Linear(traits, hidden), nn.ReLU(), nn.Linear(hidden, codes))
-        self.changes = nn.Linear(codes, self.shape[0] * self.shape[1], bias=False)
-        nn.init.normal_(self.changes.weight, std=0.02)
-
-    def standardise(self, fingerprints: Tensor) -> None:
-        """Set centre and spread by the fingerprints of the training, shape (N, traits)."""
-        self.centre.copy_(fingerprints.nanmean(0).nan_to_num())
-        self.spread.copy_((fingerprints - self.centre).nan_to_num().std(0) + 1e-3)
-
-    def forward(self, fingerprint: Tensor) -> Tensor:
-        """(B, traits) to (B, layers, width): scales about 1."""
-        with torch.autocast(fingerprint.device.type, enabled=False):
-            standard = (fingerprint.float() - self.centre) / self.spread
-            if self.training and self.jitter:
-                standard = standard + self.jitter * torch.randn_like(standard)
-            standard = standard.clamp(-3, 3).nan_to_num()
-            changes: Tensor = self.changes(self.code(standard)).reshape(-1, *self.shape)
-            return 1 + (torch.cat([changes, changes.flip(-1)], dim=-1) if self.mirrored else changes)

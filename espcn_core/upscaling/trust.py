@@ -31,7 +31,8 @@ def run_with_trust(
     """Upscale an array, and say voxel by voxel how much the result varies where it should not.
 
     After the result itself, the plan is run on the four mirror images of the array along two axes, with each
-    of the planes that are blended for itself.
+    of the planes that are blended for itself. A mirrored network (`espcn_core.models.mirror`) makes the same
+    of two of them as of the other two.
 
     Parameters
     ----------
